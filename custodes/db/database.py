@@ -1,0 +1,204 @@
+"""The database as the rest of the house sees it: units of work that read, and units of work that write.
+
+``Database.read()`` gives a :class:`ReadTx` that cannot write; ``Database.write()`` gives a
+:class:`WriteTx` that commits when its block ends and rolls back when it raises. Nothing else commits.
+SQLite runs in WAL mode with ``synchronous=FULL``, so a committed transaction survives SIGKILL and power
+loss; its writers queue inside the process rather than poll the file lock.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Literal
+
+from sqlalchemy import Connection, CursorResult, Engine, Executable, Table, create_engine, event, make_url, text
+from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.exc import ArgumentError, DBAPIError, IntegrityError, NoSuchModuleError
+
+from custodes.kernel.errors import ConfigurationError, ConflictError, DatabaseError
+
+Dialect = Literal["sqlite", "postgresql"]
+_WRITE = "custodes_write"
+
+
+class ReadTx:
+    """One read-only transaction: a consistent view, no writes."""
+
+    def __init__(self, connection: Connection, dialect: Dialect) -> None:
+        self._connection = connection
+        self.dialect: Dialect = dialect
+
+    def execute(
+        self, statement: Executable, parameters: Mapping[str, Any] | Sequence[Mapping[str, Any]] | None = None
+    ) -> CursorResult[Any]:
+        """Run one statement and return its result."""
+        result = self._connection.execute(statement, parameters)
+        if not isinstance(result, CursorResult):
+            raise TypeError(f"a statement must give a cursor result, not {type(result).__name__}")
+        return result
+
+
+class WriteTx(ReadTx):
+    """One unit of work. Everything done in it becomes durable together, or not at all."""
+
+    def execute_many(self, statement: Executable, rows: Sequence[Mapping[str, Any]]) -> None:
+        """Run one statement for every row; nothing happens without rows."""
+        if rows:
+            self._connection.execute(statement, rows)
+
+    def execute_driver(self, sql: str, rows: Sequence[tuple[Any, ...]]) -> None:
+        """Run driver-level SQL for many tuples: the fast way to insert; nothing happens without rows."""
+        if rows:
+            self._connection.exec_driver_sql(sql, list(rows))
+
+    def insert(self, table: Table) -> sqlite.Insert | postgresql.Insert:
+        """Return an INSERT that understands ``on_conflict_do_update`` and ``…_do_nothing`` on this database."""
+        return sqlite.insert(table) if self.dialect == "sqlite" else postgresql.insert(table)
+
+    def bulk_insert_sql(self, table: Table, columns: Sequence[str]) -> str:
+        """Return driver-level SQL that inserts ``columns`` of ``table``, for :meth:`execute_driver`."""
+        mark = "?" if self.dialect == "sqlite" else "%s"
+        names = ", ".join(f'"{name}"' for name in columns)
+        return f'INSERT INTO "{table.name}" ({names}) VALUES ({", ".join([mark] * len(columns))})'
+
+
+class Database:
+    """A pool of connections and the two kinds of transaction on it. Thread-safe."""
+
+    def __init__(self, engine: Engine) -> None:
+        self.engine = engine
+        self.dialect: Dialect = "sqlite" if engine.dialect.name == "sqlite" else "postgresql"
+        self._writer = threading.Lock()
+
+    @contextmanager
+    def read(self) -> Iterator[ReadTx]:
+        """Open a read-only transaction. Raises ``DatabaseError`` when the database cannot be used."""
+        with _translate_errors(), self.engine.connect() as connection, connection.begin():
+            if self.dialect == "sqlite":
+                connection.exec_driver_sql("PRAGMA query_only=ON")
+            else:
+                connection.execute(text("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY"))
+            try:
+                yield ReadTx(connection, self.dialect)
+            finally:
+                if self.dialect == "sqlite":
+                    connection.exec_driver_sql("PRAGMA query_only=OFF")
+
+    @contextmanager
+    def write(self) -> Iterator[WriteTx]:
+        """Open a unit of work: committed when the block ends, rolled back when it raises.
+
+        Raises ``ConflictError`` when a uniqueness or foreign-key rule was broken and ``DatabaseError``
+        when the database cannot be used; in both cases nothing was written.
+        """
+        lock = self._writer if self.dialect == "sqlite" else _NO_LOCK
+        with _translate_errors(), lock, self.engine.connect() as connection:
+            writer = connection.execution_options(**{_WRITE: True})
+            with writer.begin():
+                yield WriteTx(writer, self.dialect)
+
+    def dispose(self) -> None:
+        """Close every pooled connection."""
+        self.engine.dispose()
+
+
+class _NoLock:
+    def __enter__(self) -> None:
+        return None
+
+    def __exit__(self, *_: object) -> None:
+        return None
+
+
+_NO_LOCK = _NoLock()
+
+
+def open_database(url: str, *, pool_size: int = 8, busy_timeout_s: float = 30.0) -> Database:
+    """Return a database for a SQLAlchemy URL, SQLite or PostgreSQL.
+
+    Raises ``ConfigurationError`` for any other URL, and for a folder that cannot be written. No
+    connection is made yet for PostgreSQL.
+    """
+    try:
+        parsed = make_url(url)
+        backend = parsed.get_backend_name()
+    except (ArgumentError, NoSuchModuleError) as error:
+        raise ConfigurationError(
+            "CUSTODES_DATABASE__URL is not a database URL; write sqlite:////path/custodes.db or "
+            "postgresql+psycopg://user:password@host/database"
+        ) from error
+    if backend == "postgresql":
+        try:
+            engine = create_engine(
+                parsed.set(drivername="postgresql+psycopg"), pool_size=pool_size, max_overflow=8, pool_pre_ping=True
+            )
+        except ImportError as error:
+            raise ConfigurationError("PostgreSQL needs its driver: pip install 'custodes[postgres]'") from error
+        return Database(engine)
+    if backend != "sqlite":
+        raise ConfigurationError(f"CUSTODES_DATABASE__URL names {backend!r}; only sqlite and postgresql are supported")
+    if parsed.database and parsed.database != ":memory:":
+        _check_folder(Path(parsed.database))
+    engine = create_engine(
+        parsed,
+        pool_size=max(pool_size, 16),
+        max_overflow=32,
+        connect_args={"timeout": busy_timeout_s, "check_same_thread": False},
+    )
+    _prepare_sqlite(engine, busy_timeout_s)
+    return Database(engine)
+
+
+def _check_folder(path: Path) -> None:
+    """Refuse early, by name, a data directory that cannot be written."""
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        probe = path.parent / f".custodes-write-test-{threading.get_ident()}"
+        probe.touch()
+        probe.unlink()
+    except OSError as error:
+        raise ConfigurationError(
+            f"the data directory {path.parent} cannot be written ({error.strerror}); "
+            "make it writable or set CUSTODES_DATA_DIR to another folder"
+        ) from error
+
+
+def _prepare_sqlite(engine: Engine, busy_timeout_s: float) -> None:
+    @event.listens_for(engine, "connect")
+    def _on_connect(connection: Any, _: object) -> None:
+        # The driver must not begin transactions by itself: we choose BEGIN or BEGIN IMMEDIATE below.
+        connection.isolation_level = None
+        cursor = connection.cursor()
+        cursor.execute(f"PRAGMA busy_timeout={int(busy_timeout_s * 1000)}")
+        cursor.execute("PRAGMA journal_mode=WAL")
+        cursor.execute("PRAGMA synchronous=FULL")
+        cursor.execute("PRAGMA foreign_keys=ON")
+        cursor.execute("PRAGMA cache_size=-65536")
+        cursor.close()
+
+    @event.listens_for(engine, "begin")
+    def _on_begin(connection: Connection) -> None:
+        # A deferred transaction that turns into a writer late can fail at once with "database is locked".
+        writes = connection.get_execution_options().get(_WRITE, False)
+        connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")
+
+
+@contextmanager
+def _translate_errors() -> Iterator[None]:
+    try:
+        yield
+    except IntegrityError as error:
+        raise ConflictError(f"the database refused the change: {_first_line(error)}") from error
+    except DBAPIError as error:
+        raise DatabaseError(f"the database could not be used: {_first_line(error)}") from error
+
+
+def _first_line(error: DBAPIError) -> str:
+    """Return the driver's own words without the statement or its parameters, which may hold captured text."""
+    return str(error.orig).splitlines()[0] if error.orig is not None and str(error.orig) else type(error).__name__
+
+
+__all__ = ["Database", "Dialect", "ReadTx", "WriteTx", "open_database"]

@@ -1,0 +1,48 @@
+"""Every table, as SQLAlchemy Core objects on one MetaData. Only ``store`` modules use them."""
+
+from custodes.db.tables.access import api_key, lease, project
+from custodes.db.tables.audit import audit_checkpoint, audit_head, audit_intake, audit_leaf, audit_tile
+from custodes.db.tables.base import METADATA
+from custodes.db.tables.governance import (
+    decision,
+    delivery_attempt,
+    endpoint,
+    incident,
+    incident_event,
+    outbox,
+    policy_state,
+    policy_version,
+)
+from custodes.db.tables.scores import detector, embedding, rollup_minute, score, segment
+from custodes.db.tables.traffic import exchange, ingest_batch, ledger_minute, span, span_content, trace
+
+__all__ = [
+    "METADATA",
+    "api_key",
+    "audit_checkpoint",
+    "audit_head",
+    "audit_intake",
+    "audit_leaf",
+    "audit_tile",
+    "decision",
+    "delivery_attempt",
+    "detector",
+    "embedding",
+    "endpoint",
+    "exchange",
+    "incident",
+    "incident_event",
+    "ingest_batch",
+    "lease",
+    "ledger_minute",
+    "outbox",
+    "policy_state",
+    "policy_version",
+    "project",
+    "rollup_minute",
+    "score",
+    "segment",
+    "span",
+    "span_content",
+    "trace",
+]

@@ -1,0 +1,37 @@
+"""Projects, API keys and leases."""
+
+from __future__ import annotations
+
+from sqlalchemy import BigInteger, Column, ForeignKey, LargeBinary, String, Table
+
+from custodes.db.tables.base import METADATA, time_ns
+
+project = Table(
+    "project",
+    METADATA,
+    Column("id", String(64), primary_key=True),
+    time_ns("created_ns"),
+)
+
+api_key = Table(
+    "api_key",
+    METADATA,
+    Column("id", String(16), primary_key=True),
+    Column("project_id", ForeignKey("project.id"), nullable=False),
+    Column("role", String(16), nullable=False),
+    Column("hash", LargeBinary(32), nullable=False),
+    Column("note", String(200), nullable=False, server_default=""),
+    time_ns("created_ns"),
+    time_ns("expires_ns", nullable=True),
+    time_ns("revoked_ns", nullable=True),
+    time_ns("last_used_ns", nullable=True),
+)
+
+lease = Table(
+    "lease",
+    METADATA,
+    Column("name", String(64), primary_key=True),
+    Column("owner", String(64), nullable=False),
+    Column("token", BigInteger, nullable=False),
+    time_ns("until_ns"),
+)

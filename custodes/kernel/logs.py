@@ -1,0 +1,65 @@
+"""Logging: constant messages plus fields, never prompt or response text."""
+
+from __future__ import annotations
+
+import json
+import logging
+import sys
+from typing import Any, TextIO
+
+from custodes.kernel.clock import ns_to_rfc3339
+
+_FIELDS = "custodes_fields"
+_CONTROL = {code: f"\\x{code:02x}" for code in [*range(32), 127]}
+
+
+def get_logger(name: str) -> logging.Logger:
+    """Return the logger of one part, below ``custodes``."""
+    return logging.getLogger(f"custodes.{name}")
+
+
+def fields(**values: object) -> dict[str, Any]:
+    """Return the ``extra=`` of a log call; the message stays constant: ``log.info("stored", extra=fields(n=3))``."""
+    return {_FIELDS: values}
+
+
+class _TextFormatter(logging.Formatter):
+    def format(self, record: logging.LogRecord) -> str:
+        stamp = ns_to_rfc3339(int(record.created * 1e9))
+        values: dict[str, object] = getattr(record, _FIELDS, {})
+        parts = [f"{stamp[:19]}Z {record.levelname.lower():<7} {record.name}: {record.getMessage()}"]
+        parts += [f"{key}={_plain(value)}" for key, value in values.items()]
+        line = " ".join(parts)
+        if record.exc_info:
+            line += "\n" + self.formatException(record.exc_info)
+        return line
+
+
+class _JsonFormatter(logging.Formatter):
+    def format(self, record: logging.LogRecord) -> str:
+        values: dict[str, object] = getattr(record, _FIELDS, {})
+        line: dict[str, object] = {
+            "time": ns_to_rfc3339(int(record.created * 1e9)),
+            "level": record.levelname.lower(),
+            "part": record.name,
+            "message": record.getMessage(),
+            **{key: value if isinstance(value, int | float | bool) else str(value) for key, value in values.items()},
+        }
+        if record.exc_info:
+            line["exception"] = self.formatException(record.exc_info)
+        return json.dumps(line, ensure_ascii=True)
+
+
+def configure_logging(level: str, *, json_lines: bool, stream: TextIO | None = None) -> None:
+    """Send everything below ``custodes`` to stderr (or ``stream``); replaces what an earlier call set up."""
+    handler = logging.StreamHandler(stream or sys.stderr)
+    handler.setFormatter(_JsonFormatter() if json_lines else _TextFormatter())
+    root = logging.getLogger("custodes")
+    root.handlers[:] = [handler]
+    root.setLevel(level)
+    root.propagate = False
+
+
+def _plain(value: object) -> str:
+    """Return a value on one line: control characters are escaped, so no value can forge a log line."""
+    return str(value).translate(_CONTROL)

@@ -1,0 +1,64 @@
+"""The process's own metrics, in Prometheus text form at ``/metrics``.
+
+``Metrics`` is built once by the composition root and handed to the parts; nothing registers itself
+on import. ``docs/metrics.md`` lists every name; a test compares the two.
+"""
+
+from __future__ import annotations
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+
+
+class Metrics:
+    """Every counter, gauge and histogram of one process, on a registry of its own."""
+
+    def __init__(self) -> None:
+        self.registry = CollectorRegistry()
+        make = self.registry
+        self.requests = Counter("custodes_otlp_requests", "OTLP requests by outcome", ["signal", "code"], registry=make)
+        self.spans_received = Counter("custodes_spans_received", "Spans in well-formed requests", registry=make)
+        self.spans_stored = Counter("custodes_spans_stored", "Spans committed for the first time", registry=make)
+        self.spans_duplicate = Counter("custodes_spans_duplicate", "Spans that were stored already", registry=make)
+        self.spans_rejected = Counter("custodes_spans_rejected", "Spans refused", ["reason"], registry=make)
+        self.ingest_queue_spans = Gauge("custodes_ingest_queue_spans", "Spans waiting for commit", registry=make)
+        self.ingest_queue_age_s = Gauge(
+            "custodes_ingest_queue_age_seconds", "Age of the oldest waiting request", registry=make
+        )
+        self.ingest_overloads = Counter(
+            "custodes_ingest_overloads", "Requests answered 503 since the queue was full", registry=make
+        )
+        self.commit_seconds = Histogram(
+            "custodes_ingest_commit_seconds", "Seconds from intake to commit", registry=make
+        )
+        self.batches_pending = Gauge("custodes_batches_pending", "Ingest batches that wait for scoring", registry=make)
+        self.batch_age_s = Gauge(
+            "custodes_batches_oldest_age_seconds", "Age of the oldest unscored batch", registry=make
+        )
+        self.batches_failed = Counter(
+            "custodes_batches_failed", "Batches set aside after repeated failure", registry=make
+        )
+        self.exchanges_scored = Counter(
+            "custodes_exchanges_scored", "Exchanges that went through the detectors", registry=make
+        )
+        self.scores = Counter("custodes_scores", "Scores written", ["metric", "state"], registry=make)
+        self.scoring_seconds = Histogram(
+            "custodes_scoring_seconds", "Seconds a scoring transaction took, models included", registry=make
+        )
+        self.evaluations = Counter(
+            "custodes_policy_evaluations", "Policy group evaluations by resulting state", ["state"], registry=make
+        )
+        self.deliveries = Counter("custodes_webhook_attempts", "Webhook delivery attempts", ["outcome"], registry=make)
+        self.outbox_pending = Gauge("custodes_outbox_pending", "Webhook messages not yet delivered", registry=make)
+        self.outbox_age_s = Gauge(
+            "custodes_outbox_oldest_age_seconds", "Age of the oldest undelivered message", registry=make
+        )
+        self.audit_size = Gauge("custodes_audit_log_size", "Leaves under the latest signed checkpoint", registry=make)
+        self.audit_pending = Gauge(
+            "custodes_audit_intake_pending", "Audit events not yet under a checkpoint", registry=make
+        )
+        self.http_requests = Counter("custodes_http_requests", "REST requests", ["method", "code"], registry=make)
+        self.job_failures = Counter("custodes_job_failures", "Background job runs that failed", ["job"], registry=make)
+
+    def render(self) -> bytes:
+        """Return the metrics in Prometheus text exposition format."""
+        return generate_latest(self.registry)

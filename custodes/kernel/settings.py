@@ -1,0 +1,243 @@
+"""The one frozen settings tree, and the only module that reads the environment.
+
+Every field can be set as ``CUSTODES_<SECTION>__<FIELD>``, e.g. ``CUSTODES_HTTP__PORT=4318``. A bad
+value stops start-up and the message names the variable. ``docs/settings.md`` lists every field; a
+test compares the two.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from custodes.kernel.errors import ConfigurationError
+
+MIB = 1024 * 1024
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class HttpSettings(_Section):
+    """The OTLP/HTTP, REST and health listener."""
+
+    host: str = Field(default="127.0.0.1", description="Address to listen on; 0.0.0.0 opens it to the network.")
+    port: int = Field(default=4318, ge=0, le=65535, description="TCP port; 0 takes any free one.")
+
+
+class GrpcSettings(_Section):
+    """The OTLP/gRPC listener."""
+
+    port: int = Field(default=4317, ge=0, le=65535, description="TCP port reserved for OTLP/gRPC.")
+
+
+class ConsoleSettings(_Section):
+    """The Streamlit console."""
+
+    host: str = Field(default="127.0.0.1", description="Address the console listens on.")
+    port: int = Field(default=8501, ge=0, le=65535, description="TCP port of the console; 0 takes any free one.")
+    url: str = Field(
+        default="", description="Address people open, used in webhook links; empty means http://<host>:<port>."
+    )
+
+
+class DatabaseSettings(_Section):
+    """Where state is kept."""
+
+    url: str = Field(default="", description="SQLAlchemy URL; empty means SQLite in the data directory.")
+    pool_size: int = Field(default=8, ge=1, le=200, description="PostgreSQL connections kept open per process.")
+    busy_timeout_s: float = Field(default=30.0, gt=0, description="Seconds a SQLite writer waits for another one.")
+
+
+class ModelsSettings(_Section):
+    """Model weights and the device that runs them."""
+
+    dir: Path | None = Field(
+        default=None, description="Folder with local model bundles; empty means the packaged ones."
+    )
+    offline: bool = Field(default=True, description="Never contact a model hub.")
+    profile: Literal["builtin", "full"] = Field(default="builtin", description="Which detectors score traffic.")
+    device: str = Field(default="cpu", description="torch device for scoring: cpu, cuda, cuda:0 …")
+    threads: int = Field(default=0, ge=0, description="CPU threads for scoring; 0 lets torch decide.")
+
+
+class IngestSettings(_Section):
+    """Limits at the door. Exceeding one rejects the request or the span, never the server."""
+
+    max_body_bytes: int = Field(default=20 * MIB, ge=1024, description="Largest request body as sent, in bytes.")
+    max_decompressed_bytes: int = Field(
+        default=64 * MIB, ge=1024, description="Largest body after decompression, in bytes."
+    )
+    max_ratio: int = Field(default=200, ge=2, description="Largest decompressed/compressed ratio, checked above 1 MiB.")
+    max_spans: int = Field(default=20_000, ge=1, description="Most spans in one request.")
+    max_attributes: int = Field(default=1_024, ge=1, description="Most attributes on one span; more rejects that span.")
+    max_attribute_bytes: int = Field(default=4 * MIB, ge=1024, description="Longest attribute value in bytes.")
+    max_depth: int = Field(default=32, ge=2, description="Deepest nesting of an attribute value.")
+    queue_spans: int = Field(default=100_000, ge=1, description="Spans waiting for commit before 503 is answered.")
+    max_future_s: int = Field(default=86_400, ge=0, description="A span that starts further in the future is rejected.")
+    body_timeout_s: float = Field(default=30.0, gt=0, description="Seconds a client may take to send its body.")
+
+
+class WorkerSettings(_Section):
+    """Scoring."""
+
+    lease_s: float = Field(default=120.0, gt=1, description="Seconds a claimed batch stays with its worker.")
+    poll_s: float = Field(default=0.25, gt=0, description="Seconds between looks for work when idle.")
+    batches: int = Field(default=16, ge=1, description="Most ingest batches claimed at once.")
+    max_attempts: int = Field(default=5, ge=1, description="Tries before a batch is set aside as failed.")
+
+
+class PolicySettings(_Section):
+    """Policy evaluation."""
+
+    interval_s: float = Field(default=15.0, gt=0, description="Seconds between evaluations of active policies.")
+
+
+class WebhookSettings(_Section):
+    """Outgoing webhooks."""
+
+    timeout_s: float = Field(default=20.0, gt=0, le=30, description="Seconds one delivery attempt may take.")
+    poll_s: float = Field(default=1.0, gt=0, description="Seconds between looks for due deliveries.")
+    allowed_private_cidrs: tuple[str, ...] = Field(
+        default=(), description='Private networks webhooks may reach, e.g. ["10.1.0.0/16"]; none by default.'
+    )
+    allow_http: bool = Field(default=False, description="Permit http:// endpoints (https:// only otherwise).")
+
+
+class AuditSettings(_Section):
+    """The tamper-evident log."""
+
+    checkpoint_s: float = Field(
+        default=1.0, gt=0, description="Seconds between signed checkpoints while events arrive."
+    )
+    key_file: Path | None = Field(
+        default=None, description="Ed25519 log key; empty means audit-key in the data directory."
+    )
+
+
+class LogSettings(_Section):
+    """Log output on stderr."""
+
+    level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field(
+        default="INFO", description="Least severe level written."
+    )
+    json_lines: bool = Field(default=False, description="Write one JSON object a line rather than text.")
+
+
+class Settings(BaseSettings):
+    """Everything that can be configured; frozen."""
+
+    model_config = SettingsConfigDict(
+        env_prefix="CUSTODES_",
+        env_nested_delimiter="__",
+        frozen=True,
+        extra="ignore",
+        nested_model_default_partial_update=True,
+    )
+
+    data_dir: Path = Field(default=Path("custodes-data"), description="Folder for the database, keys and models.")
+    dev: bool = Field(default=False, description="Loopback callers need no key and hold every role.")
+    http: HttpSettings = HttpSettings()
+    grpc: GrpcSettings = GrpcSettings()
+    console: ConsoleSettings = ConsoleSettings()
+    database: DatabaseSettings = DatabaseSettings()
+    models: ModelsSettings = ModelsSettings()
+    ingest: IngestSettings = IngestSettings()
+    worker: WorkerSettings = WorkerSettings()
+    policy: PolicySettings = PolicySettings()
+    webhook: WebhookSettings = WebhookSettings()
+    audit: AuditSettings = AuditSettings()
+    log: LogSettings = LogSettings()
+
+    @property
+    def database_url(self) -> str:
+        """The SQLAlchemy URL in force."""
+        return self.database.url or f"sqlite:///{self.data_dir.resolve() / 'custodes.db'}"
+
+    @property
+    def console_url(self) -> str:
+        """The address people open, without a trailing slash."""
+        return (self.console.url or f"http://{self.console.host}:{self.console.port}").rstrip("/")
+
+    @property
+    def api_url(self) -> str:
+        """The address of the API as reached from this machine."""
+        host = "127.0.0.1" if self.http.host in ("0.0.0.0", "::", "") else self.http.host
+        return f"http://{host}:{self.http.port}"
+
+    @property
+    def audit_key_file(self) -> Path:
+        """The file that holds the log's signing key."""
+        return self.audit.key_file or self.data_dir / "audit-key"
+
+
+def load_settings(**overrides: Any) -> Settings:
+    """Return the settings from the environment with ``overrides`` on top.
+
+    Raises ``ConfigurationError`` naming every bad or unknown ``CUSTODES_`` variable, the value seen
+    (never for secrets) and what would be accepted.
+    """
+    unknown = _unknown_variables(os.environ)
+    if unknown:
+        raise ConfigurationError(
+            f"unknown setting {', '.join(sorted(unknown))}; see docs/settings.md for the names, or unset it"
+        )
+    try:
+        return Settings(**overrides)
+    except ValidationError as error:
+        lines = []
+        for problem in error.errors():
+            name = "CUSTODES_" + "__".join(str(part).upper() for part in problem["loc"])
+            shown = "" if "URL" in name else f" (seen: {problem.get('input')!r})"
+            lines.append(f"{name}: {problem['msg']}{shown}")
+        raise ConfigurationError("bad configuration: " + "; ".join(lines)) from error
+
+
+def setting_names() -> dict[str, str]:
+    """Return every environment variable Custodes reads, with its description."""
+    names: dict[str, str] = {}
+    for field, info in Settings.model_fields.items():
+        annotation = info.annotation
+        if isinstance(annotation, type) and issubclass(annotation, _Section):
+            for inner, inner_info in annotation.model_fields.items():
+                names[f"CUSTODES_{field}__{inner}".upper()] = inner_info.description or ""
+        else:
+            names[f"CUSTODES_{field}".upper()] = info.description or ""
+    return names
+
+
+def child_environment(extra: Mapping[str, str]) -> dict[str, str]:
+    """Return this process's environment with ``extra`` on top, for starting a child process."""
+    return {**os.environ, **extra}
+
+
+def settings_to_environment(settings: Settings) -> dict[str, str]:
+    """Return the variables that give a child process these very settings."""
+    plain = settings.model_dump(mode="json", exclude_defaults=True)
+    result: dict[str, str] = {}
+    for field, value in plain.items():
+        if isinstance(value, dict):
+            for inner, inner_value in value.items():
+                result[f"CUSTODES_{field}__{inner}".upper()] = _to_text(inner_value)
+        else:
+            result[f"CUSTODES_{field}".upper()] = _to_text(value)
+    return result
+
+
+def _to_text(value: object) -> str:
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, list):
+        return "[" + ",".join(f'"{part}"' for part in value) + "]"
+    return str(value)
+
+
+def _unknown_variables(environment: Mapping[str, str]) -> set[str]:
+    known = set(setting_names())
+    return {name for name in environment if name.upper().startswith("CUSTODES_") and name.upper() not in known}
