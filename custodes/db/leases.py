@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from sqlalchemy import select, update
 
-from custodes.db.database import ReadTx, WriteTx
+from custodes.db.database import WriteTx
 from custodes.db.tables import lease
 from custodes.kernel.errors import ConflictError
 
@@ -41,7 +41,7 @@ def acquire_lease(tx: WriteTx, name: str, owner: str, *, now_ns: int, ttl_ns: in
     return Lease(name, owner, token, until_ns)
 
 
-def check_lease(tx: ReadTx, held: Lease) -> None:
+def check_lease(tx: WriteTx, held: Lease) -> None:
     """Raise ``ConflictError`` unless ``held`` is still the newest holder; call it inside the commit it protects."""
     row = tx.execute(select(lease.c.owner, lease.c.token).where(lease.c.name == held.name).with_for_update()).first()
     if row is None or row.owner != held.owner or row.token != held.token:

@@ -14,7 +14,7 @@ from typing import Any
 
 from sqlalchemy import and_, delete, select, tuple_, update
 
-from custodes.db.database import ReadTx, WriteTx
+from custodes.db.database import WriteTx
 from custodes.db.tables import exchange, rollup_minute, score, span
 from custodes.kernel.histogram import Histogram, metric_scale, value_to_bin
 
@@ -171,35 +171,6 @@ def _lock_rows(tx: WriteTx, keys: list[RollupKey]) -> dict[RollupKey, Any]:
         for row in tx.execute(statement):
             stored[RollupKey(row.project_id, row.minute, row.segment_id, row.metric)] = row
     return stored
-
-
-def sum_rollups(rows: Iterable[Any], metric: str) -> RollupRow:
-    """Return the merge of stored rows of one metric."""
-    merged = RollupRow()
-    scale = metric_scale(metric)
-    histogram = Histogram.empty(scale)
-    for row in rows:
-        merged.n += row.n
-        merged.not_assessed += row.not_assessed
-        merged.total += row.total
-        merged.total_sq += row.total_sq
-        merged.minimum = _extreme(min, merged.minimum, row.minimum)
-        merged.maximum = _extreme(max, merged.maximum, row.maximum)
-        histogram = histogram.merge(Histogram.from_bytes(row.hist, scale))
-    merged.counts = list(histogram.counts)
-    return merged
-
-
-def read_rollups(tx: ReadTx, project: str, metric: str, first_minute: int, last_minute: int) -> list[Any]:
-    """Return the stored rows of one metric with first_minute ≤ minute ≤ last_minute, oldest first."""
-    columns = rollup_minute.c
-    statement = (
-        select(rollup_minute)
-        .where(columns.project_id == project, columns.metric == metric)
-        .where(columns.minute >= first_minute, columns.minute <= last_minute)
-        .order_by(columns.minute)
-    )
-    return list(tx.execute(statement))
 
 
 def _key_values(key: RollupKey) -> dict[str, Any]:

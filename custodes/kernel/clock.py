@@ -18,7 +18,9 @@ MINUTE_NS = 60 * SECOND_NS
 HOUR_NS = 60 * MINUTE_NS
 DAY_NS = 24 * HOUR_NS
 
-_RFC3339 = re.compile(r"(\d{4})-(\d{2})-(\d{2})[Tt ](\d{2}):(\d{2}):(\d{2})(?:\.(\d{1,9})\d*)?([Zz]|[+-]\d{2}:\d{2})")
+_RFC3339 = re.compile(
+    r"(\d{4})-(\d{2})-(\d{2})[Tt ](\d{2}):(\d{2}):(\d{2})(?:\.(\d{1,9})\d*)?([Zz]|[+-]\d{2}:\d{2})", re.ASCII
+)
 
 
 def system_clock() -> int:
@@ -43,7 +45,10 @@ def rfc3339_to_ns(text: str) -> int:
         raise ValueError(f"not an RFC 3339 time with zone: {text!r}; write e.g. 2026-11-21T10:00:00Z")
     year, month, day, hour, minute, second, fraction, zone = match.groups()
     zone_text = "+00:00" if zone in "Zz" else zone
-    moment = datetime.fromisoformat(f"{year}-{month}-{day}T{hour}:{minute}:{second}{zone_text}")
+    try:
+        moment = datetime.fromisoformat(f"{year}-{month}-{day}T{hour}:{minute}:{second}{zone_text}")
+    except ValueError as error:
+        raise ValueError(f"no such time: {text!r} ({error})") from error
     return int(moment.timestamp()) * SECOND_NS + int((fraction or "0").ljust(9, "0"))
 
 

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import json
 import logging
+import math
 import sys
 from typing import Any, TextIO
 
 from custodes.kernel.clock import ns_to_rfc3339
 
 _FIELDS = "custodes_fields"
-_CONTROL = {code: f"\\x{code:02x}" for code in [*range(32), 127]}
+# C0 and C1 controls, DEL and the two Unicode line separators: all that ends a line or steers a terminal.
+_CONTROL = {code: f"\\x{code:02x}" for code in [*range(32), *range(127, 160)]} | {0x2028: "\\u2028", 0x2029: "\\u2029"}
 
 
 def get_logger(name: str) -> logging.Logger:
@@ -43,7 +45,7 @@ class _JsonFormatter(logging.Formatter):
             "level": record.levelname.lower(),
             "part": record.name,
             "message": record.getMessage(),
-            **{key: value if isinstance(value, int | float | bool) else str(value) for key, value in values.items()},
+            **{key: _jsonable(value) for key, value in values.items()},
         }
         if record.exc_info:
             line["exception"] = self.formatException(record.exc_info)
@@ -58,6 +60,13 @@ def configure_logging(level: str, *, json_lines: bool, stream: TextIO | None = N
     root.handlers[:] = [handler]
     root.setLevel(level)
     root.propagate = False
+
+
+def _jsonable(value: object) -> object:
+    """Return what JSON can hold: finite numbers and truth values as they are, everything else as text."""
+    if isinstance(value, int) or (isinstance(value, float) and math.isfinite(value)):
+        return value
+    return str(value)
 
 
 def _plain(value: object) -> str:

@@ -45,7 +45,10 @@ class Metrics:
             "custodes_scoring_seconds", "Seconds a scoring transaction took, models included", registry=make
         )
         self.evaluations = Counter(
-            "custodes_policy_evaluations", "Policy group evaluations by resulting state", ["state"], registry=make
+            "custodes_policy_evaluations",
+            "Policy groups evaluated, and policies that failed",
+            ["outcome"],
+            registry=make,
         )
         self.deliveries = Counter("custodes_webhook_attempts", "Webhook delivery attempts", ["outcome"], registry=make)
         self.outbox_pending = Gauge("custodes_outbox_pending", "Webhook messages not yet delivered", registry=make)

@@ -7,13 +7,15 @@ test compares the two.
 
 from __future__ import annotations
 
+import ipaddress
+import json
 import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic_settings import BaseSettings, SettingsConfigDict, SettingsError
 
 from custodes.kernel.errors import ConfigurationError
 
@@ -63,7 +65,7 @@ class ModelsSettings(_Section):
     )
     offline: bool = Field(default=True, description="Never contact a model hub.")
     profile: Literal["builtin", "full"] = Field(default="builtin", description="Which detectors score traffic.")
-    device: str = Field(default="cpu", description="torch device for scoring: cpu, cuda, cuda:0 …")
+    device: str = Field(default="cpu", description="torch device for scoring: cpu, cuda, cuda:0 and so on.")
     threads: int = Field(default=0, ge=0, description="CPU threads for scoring; 0 lets torch decide.")
 
 
@@ -109,6 +111,13 @@ class WebhookSettings(_Section):
     )
     allow_http: bool = Field(default=False, description="Permit http:// endpoints (https:// only otherwise).")
 
+    @field_validator("allowed_private_cidrs")
+    @classmethod
+    def _check_networks(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        for network in value:
+            ipaddress.ip_network(network)
+        return value
+
 
 class AuditSettings(_Section):
     """The tamper-evident log."""
@@ -116,9 +125,7 @@ class AuditSettings(_Section):
     checkpoint_s: float = Field(
         default=1.0, gt=0, description="Seconds between signed checkpoints while events arrive."
     )
-    key_file: Path | None = Field(
-        default=None, description="Ed25519 log key; empty means audit-key in the data directory."
-    )
+    key_dir: Path | None = Field(default=None, description="Folder with audit-log.key; empty means the data directory.")
 
 
 class LogSettings(_Section):
@@ -136,6 +143,7 @@ class Settings(BaseSettings):
     model_config = SettingsConfigDict(
         env_prefix="CUSTODES_",
         env_nested_delimiter="__",
+        env_ignore_empty=True,  # Compose files pass on unset variables as empty ones.
         frozen=True,
         extra="ignore",
         nested_model_default_partial_update=True,
@@ -163,18 +171,17 @@ class Settings(BaseSettings):
     @property
     def console_url(self) -> str:
         """The address people open, without a trailing slash."""
-        return (self.console.url or f"http://{self.console.host}:{self.console.port}").rstrip("/")
+        return (self.console.url or f"http://{_reachable(self.console.host)}:{self.console.port}").rstrip("/")
 
     @property
     def api_url(self) -> str:
         """The address of the API as reached from this machine."""
-        host = "127.0.0.1" if self.http.host in ("0.0.0.0", "::", "") else self.http.host
-        return f"http://{host}:{self.http.port}"
+        return f"http://{_reachable(self.http.host)}:{self.http.port}"
 
     @property
-    def audit_key_file(self) -> Path:
-        """The file that holds the log's signing key."""
-        return self.audit.key_file or self.data_dir / "audit-key"
+    def audit_key_dir(self) -> Path:
+        """The folder that holds the audit log's signing key."""
+        return self.audit.key_dir or self.data_dir
 
 
 def load_settings(**overrides: Any) -> Settings:
@@ -190,6 +197,11 @@ def load_settings(**overrides: Any) -> Settings:
         )
     try:
         return Settings(**overrides)
+    except SettingsError as error:
+        raise ConfigurationError(
+            "bad configuration: a list is not valid JSON; CUSTODES_WEBHOOK__ALLOWED_PRIVATE_CIDRS is written like "
+            '["10.1.0.0/16", "fd00::/8"]'
+        ) from error
     except ValidationError as error:
         lines = []
         for problem in error.errors():
@@ -230,11 +242,18 @@ def settings_to_environment(settings: Settings) -> dict[str, str]:
     return result
 
 
+def _reachable(host: str) -> str:
+    """Return how this machine reaches a listener on ``host``, ready to stand in a URL."""
+    if host in ("0.0.0.0", "::", ""):
+        return "127.0.0.1"
+    return f"[{host}]" if ":" in host else host
+
+
 def _to_text(value: object) -> str:
     if isinstance(value, bool):
         return "true" if value else "false"
     if isinstance(value, list):
-        return "[" + ",".join(f'"{part}"' for part in value) + "]"
+        return json.dumps(value)
     return str(value)
 
 

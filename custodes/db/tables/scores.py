@@ -27,7 +27,7 @@ score = Table(
     Column("state", String(16), nullable=False),
     Column("reason", String(64)),
     Column("detector_id", row_number(), nullable=False),
-    # {"labels": {...}, "spans": [{"start", "end", "value"}]}
+    # A JSON object with "labels" (name → value) and "spans" (start, end, value).
     Column("evidence", LargeBinary),
     time_ns("scored_ns"),
     Index("ix_score_metric_value", "metric", "value"),

@@ -99,7 +99,7 @@ span_content = Table(
     Column("span_id", row_number(), primary_key=True, autoincrement=False),
     # How ``body`` is encoded: 0 JSON, 1 zlib-compressed JSON. Further codecs (encryption) get further numbers.
     Column("codec", Integer, nullable=False),
-    # {"input_messages", "output_messages", "retrieved_documents", "attributes", "status_message"}
+    # A JSON object: input_messages, output_messages, retrieved_documents, attributes, status_message.
     Column("body", LargeBinary, nullable=False),
 )
 
@@ -115,6 +115,8 @@ exchange = Table(
     Column("segment_id", row_number(), nullable=False),
     # When it happened for roll-ups: the span's end, but never later than its arrival.
     time_ns("at_ns"),
+    # When it first arrived: the minute of the loss ledger that counts it.
+    time_ns("received_ns"),
     time_ns("scored_ns", nullable=True),
     # Where its contribution to the roll-ups sits now; NULL until it was first scored.
     Column("rolled_segment_id", row_number()),
