@@ -1,0 +1,65 @@
+"""The committed heads and their cards belong together, and claim only what their figures carry."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from typing import Any
+
+import pytest
+
+from detectors.text.toxicity import HEADS_FOLDER
+from training.toxicity_report import render_card as render_toxicity_card
+from training.train_hallucination import render_card as render_hallucination_card
+
+LARGEST_HEAD_BYTES = 5_000_000
+
+
+def card(name: str) -> dict[str, Any]:
+    loaded: dict[str, Any] = json.loads((HEADS_FOLDER / f"{name}.json").read_text())
+    return loaded
+
+
+class TestFiles:
+    def test_no_head_is_large(self) -> None:
+        sizes = {path.name: path.stat().st_size for path in HEADS_FOLDER.iterdir()}
+        assert max(sizes.values()) < LARGEST_HEAD_BYTES, sizes
+
+    def test_the_toxicity_weights_are_the_ones_measured(self) -> None:
+        content = (HEADS_FOLDER / "toxicity.safetensors").read_bytes()
+        assert card("toxicity")["model"]["weights_sha256"] == hashlib.sha256(content).hexdigest()
+
+    def test_the_toxicity_card_for_people_says_what_the_one_for_machines_says(self) -> None:
+        assert (HEADS_FOLDER / "toxicity.md").read_text() == render_toxicity_card(card("toxicity"))
+
+    def test_the_hallucination_card_for_people_says_what_the_one_for_machines_says(self) -> None:
+        assert (HEADS_FOLDER / "hallucination.md").read_text() == render_hallucination_card(card("hallucination"))
+
+
+class TestFigures:
+    @pytest.mark.parametrize("source", ["wikipedia", "davidson", "toxigen", "mixture"])
+    def test_toxicity_beats_the_pooled_vector_and_length(self, source: str) -> None:
+        figures = card("toxicity")["figures"]["toxicity"][source]
+        assert figures["head"]["auroc"] > figures["pooled_linear"]["auroc"]
+        assert figures["head"]["low"] > figures["length_only"]["high"]
+
+    @pytest.mark.parametrize("source", ["davidson", "toxigen", "madlibs"])
+    def test_identity_attack_is_learnt_and_not_pretended(self, source: str) -> None:
+        figures = card("toxicity")["figures"]["identity_attack"][source]
+        assert figures["head"]["low"] > 0.85
+        assert figures["head"]["auroc"] > figures["pooled_linear"]["auroc"]
+
+    @pytest.mark.parametrize("label", ["toxicity", "identity_attack"])
+    def test_hatecheck_is_far_from_chance_and_from_length(self, label: str) -> None:
+        figures = card("toxicity")["figures"]["hatecheck"][label]
+        assert figures["head"]["low"] > 0.65
+        assert figures["head"]["low"] > figures["length_only"]["high"]
+
+    def test_no_identity_word_is_treated_much_worse_than_another(self) -> None:
+        for name in ("subgroup", "bpsn", "bnsp"):
+            figures = card("toxicity")["figures"]["madlibs_subgroups"][name]
+            assert figures["max"] - figures["min"] < 0.05
+
+    def test_hallucination_beats_word_overlap_on_texts_it_was_not_fitted_on(self) -> None:
+        figures = card("hallucination")["figures"]["groundedness/wice_oracle_test.jsonl"]
+        assert figures["detector"]["low"] > figures["word_overlap"]["high"]

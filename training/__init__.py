@@ -1,0 +1,1 @@
+"""Recipes that make the files under ``detectors/heads``. Not shipped, never needed at run time."""
