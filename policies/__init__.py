@@ -1,0 +1,1 @@
+"""Rules, their engine, incidents, hooks and the audit log."""
