@@ -1,0 +1,181 @@
+"""One pure function decides what a policy group does next.
+
+``step`` is used by live evaluation, policy tests and replays alike. It reads no clock and no database,
+and everything it remembers is in the :class:`~policies.engine.state.GroupState` it returns, so a restart
+between two steps changes nothing.
+
+The rules, in order:
+
+1. ``when`` is evaluated. An ERROR puts the group into ``error``: it starts nothing, ends nothing, and
+   breaks the run that ``for`` measures.
+2. Missing data follows the policy's ``no_data``: ``ok`` counts as false (and as clear), ``fire`` counts
+   as true, ``hold`` leaves a pending or firing group where it is and shows ``no_data`` otherwise.
+3. True starts or continues the run. A run at least ``for`` long fires and opens an incident; ``for`` 0
+   fires at once.
+4. False ends a pending run. A firing group resolves when ``clear`` holds (without ``clear``: as soon as
+   ``when`` is false) and ``keep_firing_for`` has passed since ``when`` last held.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Literal
+
+from custodes.kernel.errors import InvalidInputError
+from policies.engine.state import GroupState
+from policies.rules.compile import ActionSpec, CompiledPolicy
+from policies.rules.document import StateName
+from policies.rules.duration import duration_to_text
+from policies.rules.expression import Outcome, Truth
+
+
+@dataclass(frozen=True, slots=True)
+class Transition:
+    """A change of a group's displayed state, with the reason in words."""
+
+    from_state: StateName
+    to_state: StateName
+    at_ns: int
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class OpenIncident:
+    """An incident begins."""
+
+    kind: Literal["open_incident"] = "open_incident"
+
+
+@dataclass(frozen=True, slots=True)
+class ResolveIncident:
+    """The open incident ends."""
+
+    kind: Literal["resolve_incident"] = "resolve_incident"
+
+
+@dataclass(frozen=True, slots=True)
+class Notify:
+    """An event goes to a webhook endpoint."""
+
+    endpoint: str
+    event: Literal["incident.opened", "incident.resolved"]
+    kind: Literal["notify"] = "notify"
+
+
+@dataclass(frozen=True, slots=True)
+class ProposeAction:
+    """A guarded action is due; its ``action.mode`` says who may decide. The engine never acts itself."""
+
+    action: ActionSpec
+    kind: Literal["propose_action"] = "propose_action"
+
+
+Intent = OpenIncident | ResolveIncident | Notify | ProposeAction
+
+
+@dataclass(frozen=True, slots=True)
+class StepResult:
+    """The state after the step, at most one transition, and what should happen because of it."""
+
+    state: GroupState
+    transitions: tuple[Transition, ...] = ()
+    intents: tuple[Intent, ...] = ()
+
+
+def step(policy: CompiledPolicy, state: GroupState, now_ns: int, values: Mapping[str, float | None]) -> StepResult:
+    """Return what one evaluation at ``now_ns`` does to one group.
+
+    ``values`` maps signal names to numbers; ``None``, absent and non-finite values are missing data.
+    Deterministic and free of side effects. Raises ``InvalidInputError`` when ``now_ns`` is not after the
+    last evaluation, because time running backwards would shorten ``for``.
+    """
+    if state.evaluated_ns is not None and now_ns <= state.evaluated_ns:
+        raise InvalidInputError(
+            f"policy {policy.id!r} was already evaluated at {state.evaluated_ns}; {now_ns} is not later"
+        )
+    present = {name: value for name, value in values.items() if value is not None}
+    when = policy.engine.evaluate(policy.when, present)
+    truth = when.truth
+    if truth is Truth.NO_DATA and policy.no_data != "hold":
+        truth = Truth.FALSE if policy.no_data == "ok" else Truth.TRUE
+    evaluated = replace(state, evaluated_ns=now_ns)
+    if truth is Truth.TRUE:
+        return _on_true(policy, evaluated, now_ns, when)
+    if truth is Truth.FALSE:
+        return _on_false(policy, evaluated, now_ns, when, present)
+    if truth is Truth.NO_DATA:
+        return _on_hold(evaluated, now_ns, when)
+    return _on_error(evaluated, now_ns, when)
+
+
+def retire(policy: CompiledPolicy, state: GroupState, now_ns: int, reason: str) -> StepResult:
+    """Return what the end of a policy version does to one group: an open incident resolves, with the reason.
+
+    A newer version starts afresh and opens its own incident if it fires; nothing is left open that no
+    version watches.
+    """
+    if state.firing_since_ns is None:
+        return StepResult(replace(state, state="ok", since_ns=now_ns, pending_since_ns=None))
+    ended = replace(state, pending_since_ns=None, firing_since_ns=None)
+    return _enter(ended, "ok", now_ns, reason, (ResolveIncident(), *_notifications(policy, "incident.resolved")))
+
+
+def _on_true(policy: CompiledPolicy, state: GroupState, now_ns: int, when: Outcome) -> StepResult:
+    since_ns = now_ns if state.pending_since_ns is None else state.pending_since_ns
+    state = replace(state, pending_since_ns=since_ns, last_true_ns=now_ns)
+    reason = when.reason or "when holds"
+    if state.firing_since_ns is not None:
+        return _enter(state, "firing", now_ns, reason)
+    if now_ns - since_ns < policy.for_ns:
+        return _enter(state, "pending", now_ns, f"{reason}; waiting {duration_to_text(policy.for_ns)}")
+    intents: list[Intent] = [OpenIncident(), *_notifications(policy, "incident.opened")]
+    intents += [ProposeAction(action) for action in policy.actions if action.endpoint is None]
+    firing = replace(state, firing_since_ns=now_ns)
+    held = f"{reason} for {duration_to_text(now_ns - since_ns)}" if policy.for_ns else reason
+    return _enter(firing, "firing", now_ns, held, tuple(intents))
+
+
+def _on_false(
+    policy: CompiledPolicy, state: GroupState, now_ns: int, when: Outcome, values: Mapping[str, float]
+) -> StepResult:
+    state = replace(state, pending_since_ns=None)
+    if state.firing_since_ns is None:
+        return _enter(state, "ok", now_ns, when.reason or "when does not hold")
+    clear = Outcome(Truth.TRUE) if policy.clear is None else policy.engine.evaluate(policy.clear, values)
+    if clear.truth is Truth.ERROR:
+        return _on_error(state, now_ns, clear)
+    # With ``no_data: ok`` the author has said that silence counts as healthy, for ``clear`` too.
+    is_clear = clear.truth is Truth.TRUE or (clear.truth is Truth.NO_DATA and policy.no_data == "ok")
+    last_true_ns = state.firing_since_ns if state.last_true_ns is None else state.last_true_ns
+    if not is_clear or now_ns - last_true_ns < policy.keep_firing_for_ns:
+        return _enter(state, "firing", now_ns, "not clear yet")
+    resolved = replace(state, firing_since_ns=None)
+    intents: tuple[Intent, ...] = (ResolveIncident(), *_notifications(policy, "incident.resolved"))
+    return _enter(resolved, "ok", now_ns, "clear holds" if policy.clear else "when does not hold", intents)
+
+
+def _on_hold(state: GroupState, now_ns: int, when: Outcome) -> StepResult:
+    if state.firing_since_ns is not None:
+        return _enter(state, "firing", now_ns, when.reason)
+    return _enter(state, "no_data" if state.pending_since_ns is None else "pending", now_ns, when.reason)
+
+
+def _on_error(state: GroupState, now_ns: int, outcome: Outcome) -> StepResult:
+    return _enter(replace(state, pending_since_ns=None), "error", now_ns, outcome.reason)
+
+
+def _notifications(
+    policy: CompiledPolicy, event: Literal["incident.opened", "incident.resolved"]
+) -> tuple[Notify, ...]:
+    return tuple(Notify(action.endpoint, event) for action in policy.actions if action.endpoint is not None)
+
+
+def _enter(
+    state: GroupState, name: StateName, now_ns: int, reason: str, intents: tuple[Intent, ...] = ()
+) -> StepResult:
+    """Return the state under its new name; a transition only when the name changes."""
+    if state.state == name:
+        return StepResult(replace(state, since_ns=now_ns if state.since_ns is None else state.since_ns), (), intents)
+    transition = Transition(state.state, name, now_ns, reason)
+    return StepResult(replace(state, state=name, since_ns=now_ns), (transition,), intents)

@@ -1,0 +1,51 @@
+"""Webhook bodies: thin, under 20 kB, built from names and numbers, never from captured text."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from urllib.parse import quote
+
+import orjson
+
+from custodes.kernel.clock import ns_to_rfc3339
+from policies.incidents import Incident
+
+MAX_BODY_BYTES = 20_000
+
+
+def incident_path(incident_id: str) -> str:
+    """Return the console's path of an incident, relative to its root."""
+    return f"/incident?id={quote(incident_id, safe='')}"
+
+
+def console_link(console_url: str, path: str) -> str:
+    """Return the link that opens the console at ``path`` after signing in."""
+    return f"{console_url.rstrip('/')}/go?to={quote(path, safe='')}"
+
+
+def incident_body(
+    event: str, incident: Incident, values: Mapping[str, float | None], *, console_url: str, at_ns: int
+) -> bytes:
+    """Return ``{type, timestamp, data}`` for an incident event as JSON under 20 kB.
+
+    ``values`` are left out when the body would grow past the limit; the link leads to them.
+    """
+    data: dict[str, object] = {
+        "incident_id": incident.id,
+        "project": incident.project_id,
+        "policy_id": incident.policy_id,
+        "policy_version": incident.version,
+        "severity": incident.severity,
+        "state": incident.state,
+        "title": incident.title,
+        "summary": incident.summary,
+        "group": dict(incident.group.labels),
+        "opened_at": ns_to_rfc3339(incident.opened_ns),
+        "resolved_at": None if incident.resolved_ns is None else ns_to_rfc3339(incident.resolved_ns),
+        "url": console_link(console_url, incident_path(incident.id)),
+        "values": dict(values),
+    }
+    body = orjson.dumps({"type": event, "timestamp": ns_to_rfc3339(at_ns), "data": data})
+    if len(body) < MAX_BODY_BYTES:
+        return body
+    return orjson.dumps({"type": event, "timestamp": ns_to_rfc3339(at_ns), "data": {**data, "values": {}}})

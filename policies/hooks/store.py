@@ -1,0 +1,249 @@
+"""The SQL of webhook endpoints, the outbox and delivery attempts. Functions never commit; rows never leave."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from sqlalchemy import Row, and_, exists, insert, or_, select, update
+
+from custodes.db import ReadTx, WriteTx
+from custodes.db.tables import delivery_attempt, endpoint, outbox
+
+MAX_DETAIL_CHARACTERS = 256
+OutboxState = Literal["pending", "delivered", "dead"]
+
+
+@dataclass(frozen=True, slots=True)
+class Endpoint:
+    """A webhook receiver. ``secret`` holds one or more space-separated signing keys and is never shown."""
+
+    project_id: str
+    id: str
+    url: str
+    secret: str = field(repr=False)
+    state: Literal["active", "disabled"]
+    created_ns: int
+    disabled_reason: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class OutboxMessage:
+    """A message on its way. ``id`` is the ``webhook-id``, the same at every attempt."""
+
+    id: str
+    project_id: str
+    endpoint_id: str
+    event_type: str
+    incident_id: str | None
+    body: bytes
+    state: OutboxState
+    attempts: int
+    created_ns: int
+    next_attempt_ns: int
+    delivered_ns: int | None = None
+    last_error: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Attempt:
+    """One recorded delivery attempt; ``n`` counts from 1, ``detail`` is at most 256 characters."""
+
+    outbox_id: str
+    n: int
+    at_ns: int
+    outcome: str
+    status: int | None
+    duration_ms: float
+    detail: str
+
+
+# Endpoints
+
+
+def insert_endpoint(tx: WriteTx, new: Endpoint) -> None:
+    """Store a new endpoint; the unit of work raises ``ConflictError`` if its name is taken."""
+    tx.execute(
+        insert(endpoint).values(
+            project_id=new.project_id,
+            id=new.id,
+            url=new.url,
+            secret=new.secret,
+            state=new.state,
+            disabled_reason=new.disabled_reason,
+            created_ns=new.created_ns,
+        )
+    )
+
+
+def find_endpoint(tx: ReadTx, project_id: str, endpoint_id: str) -> Endpoint | None:
+    """Return one endpoint, or ``None``."""
+    statement = select(endpoint).where(_is_endpoint(project_id, endpoint_id))
+    row = tx.execute(statement).first()
+    return None if row is None else _row_to_endpoint(row)
+
+
+def list_endpoints(tx: ReadTx, project_id: str) -> list[Endpoint]:
+    """Return the endpoints of a project by name."""
+    statement = select(endpoint).where(endpoint.c.project_id == project_id).order_by(endpoint.c.id)
+    return [_row_to_endpoint(row) for row in tx.execute(statement)]
+
+
+def set_endpoint(tx: WriteTx, project_id: str, endpoint_id: str, url: str, secret: str) -> None:
+    """Give an endpoint a new address and secret and make it active."""
+    changes = {"url": url, "secret": secret, "state": "active", "disabled_reason": None}
+    tx.execute(update(endpoint).where(_is_endpoint(project_id, endpoint_id)).values(changes))
+
+
+def disable_endpoint(tx: WriteTx, project_id: str, endpoint_id: str, reason: str) -> None:
+    """Disable an endpoint and dead-letter everything that still waits for it."""
+    short = reason[:MAX_DETAIL_CHARACTERS]
+    where = _is_endpoint(project_id, endpoint_id)
+    tx.execute(update(endpoint).where(where).values(state="disabled", disabled_reason=short))
+    waiting = and_(outbox.c.project_id == project_id, outbox.c.endpoint_id == endpoint_id, outbox.c.state == "pending")
+    tx.execute(update(outbox).where(waiting).values(state="dead", last_error=short, lease_owner=None))
+
+
+def _is_endpoint(project_id: str, endpoint_id: str) -> Any:
+    return and_(endpoint.c.project_id == project_id, endpoint.c.id == endpoint_id)
+
+
+def _row_to_endpoint(row: Row[Any]) -> Endpoint:
+    return Endpoint(row.project_id, row.id, row.url, row.secret, row.state, row.created_ns, row.disabled_reason)
+
+
+# Outbox
+
+
+def insert_message(tx: WriteTx, message: OutboxMessage) -> None:
+    """Store a message in the transaction of the change it tells about."""
+    tx.execute(
+        insert(outbox).values(
+            id=message.id,
+            project_id=message.project_id,
+            endpoint_id=message.endpoint_id,
+            event_type=message.event_type,
+            incident_id=message.incident_id,
+            body=message.body,
+            state=message.state,
+            attempts=message.attempts,
+            created_ns=message.created_ns,
+            next_attempt_ns=message.next_attempt_ns,
+        )
+    )
+
+
+def claim_due(tx: WriteTx, owner: str, *, now_ns: int, lease_ns: int, limit: int) -> list[OutboxMessage]:
+    """Lease up to ``limit`` due messages to ``owner``, most overdue first.
+
+    Rows another process is claiming at the same moment are skipped; a lease that has run out can be
+    taken over. Messages to disabled or missing endpoints are not claimed.
+    """
+    columns = outbox.c
+    is_reachable = exists().where(
+        endpoint.c.project_id == columns.project_id, endpoint.c.id == columns.endpoint_id, endpoint.c.state == "active"
+    )
+    # A CTE, because PostgreSQL may run a plain subquery with LIMIT and SKIP LOCKED more than once.
+    due = (
+        select(columns.id)
+        .where(
+            columns.state == "pending",
+            columns.next_attempt_ns <= now_ns,
+            or_(columns.lease_until_ns.is_(None), columns.lease_until_ns <= now_ns),
+            is_reachable,
+        )
+        .order_by(columns.next_attempt_ns, columns.id)
+        .limit(limit)
+        .with_for_update(skip_locked=True)
+        .cte("due")
+    )
+    statement = (
+        update(outbox)
+        .where(columns.id.in_(select(due.c.id)))
+        .values(lease_owner=owner, lease_until_ns=now_ns + lease_ns)
+        .returning(*columns)
+    )
+    messages = [_row_to_message(row) for row in tx.execute(statement)]
+    return sorted(messages, key=lambda message: (message.next_attempt_ns, message.id))
+
+
+def release_message(tx: WriteTx, message: OutboxMessage, owner: str) -> None:
+    """Give back a claimed message that was not tried."""
+    tx.execute(update(outbox).where(_is_held(message, owner)).values(lease_owner=None, lease_until_ns=None))
+
+
+def record_attempt(
+    tx: WriteTx, message: OutboxMessage, owner: str, attempt: Attempt, state: OutboxState, next_attempt_ns: int | None
+) -> bool:
+    """Store the outcome of an attempt and return True; False, changing nothing, when the lease went to someone else."""
+    changed = tx.execute(
+        update(outbox)
+        .where(_is_held(message, owner))
+        .values(
+            state=state,
+            attempts=attempt.n,
+            next_attempt_ns=message.next_attempt_ns if next_attempt_ns is None else next_attempt_ns,
+            lease_owner=None,
+            lease_until_ns=None,
+            delivered_ns=attempt.at_ns if state == "delivered" else None,
+            last_error=None if state == "delivered" else attempt.detail[:MAX_DETAIL_CHARACTERS],
+        )
+    )
+    if changed.rowcount != 1:
+        return False
+    tx.execute(
+        insert(delivery_attempt).values(
+            outbox_id=attempt.outbox_id,
+            n=attempt.n,
+            at_ns=attempt.at_ns,
+            outcome=attempt.outcome,
+            status=attempt.status,
+            duration_ms=attempt.duration_ms,
+            detail=attempt.detail[:MAX_DETAIL_CHARACTERS],
+        )
+    )
+    return True
+
+
+def list_messages(
+    tx: ReadTx, project_id: str, *, incident_id: str | None = None, limit: int = 100
+) -> list[OutboxMessage]:
+    """Return outbox messages, newest first, of one incident when asked."""
+    statement = select(outbox).where(outbox.c.project_id == project_id)
+    if incident_id is not None:
+        statement = statement.where(outbox.c.incident_id == incident_id)
+    statement = statement.order_by(outbox.c.created_ns.desc(), outbox.c.id.desc()).limit(limit)
+    return [_row_to_message(row) for row in tx.execute(statement)]
+
+
+def list_attempts(tx: ReadTx, outbox_ids: Sequence[str]) -> list[Attempt]:
+    """Return the attempts at these messages, by message and number."""
+    columns = delivery_attempt.c
+    statement = select(delivery_attempt).where(columns.outbox_id.in_(outbox_ids)).order_by(columns.outbox_id, columns.n)
+    return [
+        Attempt(row.outbox_id, row.n, row.at_ns, row.outcome, row.status, row.duration_ms, row.detail)
+        for row in tx.execute(statement)
+    ]
+
+
+def _is_held(message: OutboxMessage, owner: str) -> Any:
+    columns = outbox.c
+    return and_(columns.id == message.id, columns.lease_owner == owner, columns.attempts == message.attempts)
+
+
+def _row_to_message(row: Row[Any]) -> OutboxMessage:
+    return OutboxMessage(
+        row.id,
+        row.project_id,
+        row.endpoint_id,
+        row.event_type,
+        row.incident_id,
+        bytes(row.body),
+        row.state,
+        row.attempts,
+        row.created_ns,
+        row.next_attempt_ns,
+        row.delivered_ns,
+        row.last_error,
+    )

@@ -1,0 +1,121 @@
+"""CEL by Google's C++ core: typed when compiled, bounded when run.
+
+Semantics measured on cel-expr-python 0.1.3 and kept here:
+
+- ``>=`` between double and int is a compile error, so signals are doubles and literals need a point;
+- a missing variable is an ERROR value unless the rest of the expression already decides the outcome;
+- ``x / 0.0`` is infinity and ``0.0 / 0.0 > 0.5`` is *false*, a silent pass. Every divisor is
+  therefore wrapped in ``nonzero(…)``, which makes a division by zero an ERROR;
+- nested macros over long lists stop with "Iteration budget exceeded", raised rather than returned.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Mapping
+
+from cel_expr_python import cel
+
+from policies.errors import ExpressionError
+from policies.rules.expression import Outcome, Predicate, Truth, Values, VariableType
+from policies.rules.tokens import mentioned_names, wrap_divisors
+
+_NONZERO = "nonzero"
+_UNDECLARED = re.compile(r"undeclared reference to '([^']*)'")
+_PROBLEM = re.compile(r"ERROR: <input>:(\d+):(\d+): (.+)")
+_OVERLOAD = re.compile(r"found no matching overload for '([^']+)' applied to '([^']+)'")
+
+
+class CelEngine:
+    """The :class:`~policies.rules.expression.ExpressionEngine` of Custodes."""
+
+    def compile(self, source: str, variables: Mapping[str, VariableType]) -> Predicate:
+        """Return the predicate of ``source`` over ``variables``.
+
+        Raises ``ExpressionError`` with line and column when the text does not parse, names an undeclared
+        variable, mixes types, nests deeper than 32 or does not give a bool.
+        """
+        types = {name: cel.Type.DOUBLE if kind == "double" else cel.Type.STRING for name, kind in variables.items()}
+        try:
+            environment = cel.NewEnv(variables=types, functions=[_nonzero_declaration()])
+        except RuntimeError as error:
+            raise ExpressionError(f"CEL cannot declare these names: {_first_line(str(error))}") from error
+        checked = _compile(environment, source)
+        if checked.return_type() != cel.Type.BOOL:
+            raise ExpressionError(f"the expression gives {checked.return_type().name().lower()}, not bool; compare it")
+        program = _compile(environment, wrap_divisors(source, _NONZERO))
+        return Predicate(source, mentioned_names(source, variables), program)
+
+    def evaluate(self, predicate: Predicate, values: Values) -> Outcome:
+        """Return TRUE or FALSE only where the evidence is there.
+
+        TRUE stands even when another signal is missing, because no value of it could change the
+        outcome. FALSE with a missing signal is NO_DATA: missing evidence is never a pass. A
+        non-finite number counts as missing; it never enters the evaluation.
+        """
+        present = {name: values[name] for name in predicate.names if _is_usable(values.get(name))}
+        missing = sorted(predicate.names - present.keys())
+        program = predicate.program
+        if not isinstance(program, cel.Expression):
+            raise TypeError("the predicate was compiled by another expression engine")
+        try:
+            result = program.eval(data=present)
+            kind, value = result.type(), result.value()
+        except RuntimeError as error:
+            return Outcome(Truth.ERROR, _first_line(str(error)))
+        if kind == cel.Type.BOOL and value is True:
+            return Outcome(Truth.TRUE)
+        if missing:
+            return Outcome(Truth.NO_DATA, f"no value for {', '.join(missing)}")
+        if kind == cel.Type.BOOL and value is False:
+            return Outcome(Truth.FALSE)
+        return Outcome(Truth.ERROR, _first_line(str(value)))
+
+    def names(self, predicate: Predicate) -> frozenset[str]:
+        """Return the declared variables the predicate mentions."""
+        return predicate.names
+
+
+def _nonzero_declaration() -> cel.FunctionDecl:
+    overloads = [
+        cel.Overload(id=f"nonzero_{name}", return_type=kind, parameters=[kind], is_member=False, impl=_require_nonzero)
+        for name, kind in (("double", cel.Type.DOUBLE), ("int", cel.Type.INT), ("uint", cel.Type.UINT))
+    ]
+    return cel.FunctionDecl(_NONZERO, overloads)
+
+
+def _require_nonzero(divisor: float) -> float:
+    if divisor == 0:
+        raise ZeroDivisionError("division by zero")
+    return divisor
+
+
+def _is_usable(value: float | str | None) -> bool:
+    return value is not None and (isinstance(value, str) or math.isfinite(value))
+
+
+def _compile(environment: cel.Env, source: str) -> cel.Expression:
+    try:
+        return environment.compile(source)
+    except RuntimeError as error:
+        raise _explain(str(error)) from error
+
+
+def _explain(message: str) -> ExpressionError:
+    """Turn the compiler's message into one sentence about the first problem."""
+    match = _PROBLEM.search(message)
+    if match is None:
+        return ExpressionError(_first_line(message))
+    line, column, problem = match.groups()
+    place = f"column {column}" if line == "1" else f"line {line}, column {column} of the expression"
+    problem = problem.removesuffix(" [INVALID_ARGUMENT]")
+    if undeclared := _UNDECLARED.search(problem):
+        return ExpressionError(f"{place}: unknown name {undeclared[1]!r}", unknown_name=undeclared[1])
+    if (overload := _OVERLOAD.search(problem)) and "double" in overload[2] and "int" in overload[2]:
+        return ExpressionError(f"{place}: signals are doubles; write the whole number with a point, e.g. 50.0")
+    return ExpressionError(f"{place}: {problem[:300]}")
+
+
+def _first_line(message: str) -> str:
+    return message.splitlines()[0][:200] if message else "the expression failed"

@@ -1,0 +1,213 @@
+"""From a checked document to the frozen, typed policy that the engine steps."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from custodes.kernel.clock import DAY_NS, MINUTE_NS
+from policies.errors import ExpressionError, PolicyError
+from policies.rules.document import (
+    ExchangePolicyDocument,
+    GuardedAction,
+    NoData,
+    PolicyDocument,
+    Severity,
+    WebhookAction,
+)
+from policies.rules.expression import ExpressionEngine, Predicate, VariableType
+from policies.rules.finding import Finding, nearest_name
+from policies.rules.load import PolicySource
+from policies.rules.tree import Path, path_to_field
+from policies.rules.vocabulary import (
+    SCORE_METRICS,
+    TOXICITY_LABELS,
+    WITHOUT_SOURCE,
+    Aggregation,
+    parse_aggregation,
+    resolve_metric,
+)
+
+LONGEST_WINDOW_NS = 31 * DAY_NS
+
+
+@dataclass(frozen=True, slots=True)
+class SignalSpec:
+    """What a signal reads: an aggregation of ``metric`` over the last ``window_ns``."""
+
+    name: str
+    metric: str
+    aggregation: Aggregation
+    window_ns: int
+
+
+@dataclass(frozen=True, slots=True)
+class ActionSpec:
+    """An action as the policy asks for it. ``body`` is its JSON document without defaults."""
+
+    kind: str
+    endpoint: str | None
+    mode: str
+    body: Mapping[str, object]
+
+
+@dataclass(frozen=True, slots=True)
+class CompiledPolicy:
+    """A policy ready to be stepped; everything in it is immutable and already checked."""
+
+    id: str
+    version: str
+    owner: str
+    severity: Severity
+    scope: tuple[tuple[str, str], ...]
+    signals: tuple[SignalSpec, ...]
+    group_by: tuple[str, ...]
+    when: Predicate
+    clear: Predicate | None
+    for_ns: int
+    keep_firing_for_ns: int
+    no_data: NoData
+    actions: tuple[ActionSpec, ...]
+    engine: ExpressionEngine = field(repr=False, compare=False)
+
+
+def compile_policy(source: PolicySource, engine: ExpressionEngine) -> CompiledPolicy:
+    """Return the compiled policy of ``source``.
+
+    Raises ``PolicyError`` with a finding for every expression that does not type-check, for windows
+    that are not whole minutes, and for an ``ExchangePolicy``, which has no windows to step.
+    """
+    document = source.document
+    if isinstance(document, ExchangePolicyDocument):
+        message = "an ExchangePolicy is checked but not evaluated yet, so it cannot be activated"
+        raise PolicyError((source.finding(("kind",), message),))
+    findings, predicates = _check_policy(source, document, engine)
+    if findings:
+        raise PolicyError(tuple(findings))
+    return CompiledPolicy(
+        id=document.id,
+        version=source.version,
+        owner=document.owner,
+        severity=document.severity,
+        scope=tuple(document.scope.model_dump(exclude_none=True).items()),
+        signals=tuple(_signal_specs(document)),
+        group_by=tuple(document.group_by),
+        when=predicates["when"],
+        clear=predicates.get("clear"),
+        for_ns=document.for_ns,
+        keep_firing_for_ns=document.keep_firing_for_ns,
+        no_data=document.no_data,
+        actions=_action_specs(source, document),
+        engine=engine,
+    )
+
+
+def check_source(source: PolicySource, engine: ExpressionEngine) -> list[Finding]:
+    """Return every error and warning about a document of the right form, in the order of the file."""
+    document = source.document
+    if isinstance(document, ExchangePolicyDocument):
+        findings = _check_exchange_policy(source, document, engine)
+    else:
+        findings, predicates = _check_policy(source, document, engine)
+        findings += _advise(source, document, None if findings else predicates)
+    return sorted(findings, key=lambda finding: finding.line)
+
+
+def _check_policy(
+    source: PolicySource, document: PolicyDocument, engine: ExpressionEngine
+) -> tuple[list[Finding], dict[str, Predicate]]:
+    findings: list[Finding] = []
+    predicates: dict[str, Predicate] = {}
+    variables: dict[str, VariableType] = dict.fromkeys(document.signals, "double")
+    for path, expression in _expressions(document):
+        try:
+            predicates[path_to_field(path)] = engine.compile(expression, variables)
+        except ExpressionError as error:
+            findings.append(_expression_finding(source, path, error, variables))
+    for name, signal in document.signals.items():
+        if not MINUTE_NS <= signal.window_ns <= LONGEST_WINDOW_NS or signal.window_ns % MINUTE_NS:
+            message = "a window is a whole number of minutes from 1m to 31d, because roll-ups are kept by the minute"
+            findings.append(source.finding(("signals", name, "window"), message))
+    if len(set(document.group_by)) < len(document.group_by):
+        findings.append(source.finding(("group_by",), "a dimension stands here twice; keep one"))
+    return findings, predicates
+
+
+def _check_exchange_policy(
+    source: PolicySource, document: ExchangePolicyDocument, engine: ExpressionEngine
+) -> list[Finding]:
+    variables = exchange_variables()
+    try:
+        engine.compile(document.when, variables)
+    except ExpressionError as error:
+        return [_expression_finding(source, ("when",), error, variables)]
+    message = "ExchangePolicy is checked here but cannot be activated yet; only kind: Policy is evaluated"
+    return [source.warning(("kind",), message)]
+
+
+def exchange_variables() -> dict[str, VariableType]:
+    """Return the variables ``when`` of an ExchangePolicy may use."""
+    variables: dict[str, VariableType] = {"tokens.input": "double", "tokens.output": "double"}
+    for metric in SCORE_METRICS:
+        variables[f"score.{metric}"] = "double"
+        variables[f"state.{metric}"] = "string"
+    for label in TOXICITY_LABELS:
+        variables[f"label.{label}"] = "double"
+    return variables
+
+
+def _expressions(document: PolicyDocument) -> list[tuple[Path, str]]:
+    found: list[tuple[Path, str]] = [(("when",), document.when)]
+    if document.clear is not None:
+        found.append((("clear",), document.clear))
+    for index, action in enumerate(document.actions):
+        if isinstance(action, GuardedAction) and action.verify is not None:
+            found.append((("actions", index, "verify", "expr"), action.verify.expr))
+    return found
+
+
+def _expression_finding(
+    source: PolicySource, path: Path, error: ExpressionError, variables: Mapping[str, VariableType]
+) -> Finding:
+    nearest = nearest_name(error.unknown_name, variables) if error.unknown_name else None
+    return source.finding(path, str(error), nearest)
+
+
+def _advise(
+    source: PolicySource, document: PolicyDocument, predicates: Mapping[str, Predicate] | None
+) -> list[Finding]:
+    """Return the warnings: things that work but are probably not meant."""
+    advice = []
+    # After an error nobody knows which signals the author meant to use.
+    used = frozenset(document.signals) if predicates is None else _names_used(predicates)
+    for name, spec in zip(document.signals, _signal_specs(document), strict=True):
+        if spec.aggregation.name in WITHOUT_SOURCE:
+            message = f"{spec.aggregation.name} has no source yet: this signal is always no data"
+            advice.append(source.warning(("signals", name, "agg"), message))
+        if name not in used:
+            advice.append(source.warning(("signals", name), "no expression uses this signal"))
+    if not document.tests:
+        advice.append(source.warning((), "the policy has no tests, so policy test fails and it cannot be submitted"))
+    return advice
+
+
+def _names_used(predicates: Mapping[str, Predicate]) -> frozenset[str]:
+    return frozenset[str]().union(*(predicate.names for predicate in predicates.values()))
+
+
+def _signal_specs(document: PolicyDocument) -> list[SignalSpec]:
+    specs = []
+    for name, signal in document.signals.items():
+        aggregation = parse_aggregation(signal.agg)
+        specs.append(SignalSpec(name, resolve_metric(aggregation, signal.metric), aggregation, signal.window_ns))
+    return specs
+
+
+def _action_specs(source: PolicySource, document: PolicyDocument) -> tuple[ActionSpec, ...]:
+    written = source.tree.root["actions"] if document.actions else []  # type: ignore[index]  # The model has checked it.
+    specs = []
+    for action, body in zip(document.actions, written, strict=True):
+        endpoint = action.endpoint if isinstance(action, WebhookAction) else None
+        mode = "auto" if isinstance(action, WebhookAction) else action.mode
+        specs.append(ActionSpec(action.kind, endpoint, mode, body))
+    return tuple(specs)

@@ -1,0 +1,53 @@
+"""What the rest of the house asks of an expression language, so that the library behind it can be swapped."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import Enum
+from typing import Literal, Protocol
+
+VariableType = Literal["double", "string"]
+Values = Mapping[str, float | str | None]
+
+
+class Truth(Enum):
+    """The outcome of a predicate. Only ``TRUE`` and ``FALSE`` are verdicts; the others are no pass."""
+
+    TRUE = "true"
+    FALSE = "false"
+    NO_DATA = "no_data"
+    ERROR = "error"
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """A truth and, for ``NO_DATA`` and ``ERROR``, the reason in words (never captured text)."""
+
+    truth: Truth
+    reason: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Predicate:
+    """A compiled boolean expression. ``program`` belongs to the engine that compiled it."""
+
+    source: str
+    names: frozenset[str]
+    program: object
+
+
+class ExpressionEngine(Protocol):
+    """Compiles and evaluates predicates over declared variables; holds no state between calls."""
+
+    def compile(self, source: str, variables: Mapping[str, VariableType]) -> Predicate:
+        """Return the compiled predicate; raise ``ExpressionError`` unless it type-checks to a boolean."""
+        ...
+
+    def evaluate(self, predicate: Predicate, values: Values) -> Outcome:
+        """Return the outcome for ``values``; never raises for a value, a missing one or a failing operation."""
+        ...
+
+    def names(self, predicate: Predicate) -> frozenset[str]:
+        """Return the declared variables the predicate mentions."""
+        ...

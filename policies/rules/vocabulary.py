@@ -1,0 +1,90 @@
+"""The names a policy may use: metrics, aggregations, segment dimensions, exchange variables."""
+
+from __future__ import annotations
+
+import math
+import re
+from dataclasses import dataclass
+
+SCORE_METRICS = ("toxicity", "prompt_toxicity", "hallucination", "identity_attack")
+QUANTITY_METRICS = ("latency_ms", "ttft_ms", "cost_usd", "input_tokens", "output_tokens")
+EXCHANGES_METRIC = "exchanges"
+EMBEDDING_METRIC = "embedding"
+METRICS = (*SCORE_METRICS, *QUANTITY_METRICS, EXCHANGES_METRIC, EMBEDDING_METRIC)
+
+DIMENSIONS = ("service", "environment", "deployment", "model")
+TOXICITY_LABELS = (
+    "toxicity",
+    "severe_toxicity",
+    "obscene",
+    "threat",
+    "insult",
+    "identity_attack",
+    "sexual_explicit",
+)
+
+IMPLIED_METRICS = {
+    "count": EXCHANGES_METRIC,
+    "cost_sum": "cost_usd",
+    "latency_p95": "latency_ms",
+    "drift_alarm": EMBEDDING_METRIC,
+}
+"""Aggregations whose metric may be left out, and the one they then read."""
+
+_FIXED_METRIC = frozenset({"cost_sum", "latency_p95"})
+_PLAIN = (
+    "count",
+    "mean",
+    "p50",
+    "p90",
+    "p95",
+    "p99",
+    "max",
+    "not_assessed_ratio",
+    "drift_alarm",
+    "fairness_gap_low",
+    "fairness_gap_high",
+    "cost_sum",
+    "latency_p95",
+)
+AGGREGATION_NAMES = (*_PLAIN, "rate_above(x)")
+WITHOUT_SOURCE = frozenset({"drift_alarm", "fairness_gap_low", "fairness_gap_high"})
+"""Aggregations that a policy may name but that no roll-up feeds yet: always no data."""
+
+_RATE_ABOVE = re.compile(r"rate_above\(\s*(-?\d+(?:\.\d+)?(?:[eE][+-]?\d+)?)\s*\)", re.ASCII)
+
+
+@dataclass(frozen=True, slots=True)
+class Aggregation:
+    """How a window of roll-ups becomes one number; ``threshold`` is set for ``rate_above`` only."""
+
+    name: str
+    threshold: float | None = None
+
+
+def parse_aggregation(written: str) -> Aggregation:
+    """Return the aggregation named by ``p95``, ``rate_above(0.8)``, …; raise ``ValueError`` otherwise."""
+    if written in _PLAIN:
+        return Aggregation(written)
+    match = _RATE_ABOVE.fullmatch(written)
+    if match is None or not math.isfinite(float(match[1])):
+        raise ValueError(f"unknown aggregation {written!r}; known are {', '.join(AGGREGATION_NAMES)}")
+    return Aggregation("rate_above", float(match[1]))
+
+
+def resolve_metric(aggregation: Aggregation, written: str | None) -> str:
+    """Return the metric a signal reads; raise ``ValueError`` if none is named, it is unknown or does not fit."""
+    implied = IMPLIED_METRICS.get(aggregation.name)
+    if written is None:
+        if implied is None:
+            raise ValueError(f"{aggregation.name} needs a metric; known are {', '.join(METRICS)}")
+        return implied
+    if written not in METRICS:
+        raise ValueError(f"unknown metric {written!r}; known are {', '.join(METRICS)}")
+    if aggregation.name in _FIXED_METRIC and written != implied:
+        raise ValueError(f"{aggregation.name} always reads {implied}, not {written!r}; leave metric out")
+    if written == EXCHANGES_METRIC and aggregation.name != "count":
+        raise ValueError(f"{EXCHANGES_METRIC} has no values to aggregate; use agg: count")
+    if (written == EMBEDDING_METRIC) != (aggregation.name == "drift_alarm"):
+        raise ValueError(f"{EMBEDDING_METRIC} goes with agg: drift_alarm and with nothing else")
+    return written

@@ -1,0 +1,100 @@
+"""A webhook receiver on a free loopback port, and endpoints and messages in the database."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+import pytest
+
+from custodes.db import Database
+from policies.hooks.signing import generate_secret
+from policies.hooks.store import Endpoint, OutboxMessage, insert_endpoint, insert_message
+
+
+@dataclass
+class Received:
+    """One request a receiver got."""
+
+    headers: dict[str, str]
+    body: bytes
+    path: str
+
+
+@dataclass
+class Receiver:
+    """A small HTTP server that answers from a list (the last answer repeats) and keeps what it got."""
+
+    answers: list[tuple[int, dict[str, str], bytes]] = field(default_factory=lambda: [(204, {}, b"")])
+    requests: list[Received] = field(default_factory=list)
+    url: str = ""
+
+
+@pytest.fixture
+def receiver() -> Iterator[Receiver]:
+    """A running receiver that answers 204 until told otherwise."""
+    state = Receiver()
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            body = self.rfile.read(int(self.headers["content-length"]))
+            state.requests.append(Received({k.lower(): v for k, v in self.headers.items()}, body, self.path))
+            status, headers, answer = state.answers[min(len(state.requests), len(state.answers)) - 1]
+            self.send_response(status)
+            for name, value in headers.items():
+                self.send_header(name, value)
+            self.send_header("content-length", str(len(answer)))
+            self.end_headers()
+            self.wfile.write(answer)
+
+        def log_message(self, format: str, *args: object) -> None:
+            return
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    server.daemon_threads = True
+    thread = threading.Thread(target=server.serve_forever, args=(0.01,))
+    thread.start()
+    state.url = f"http://127.0.0.1:{server.server_address[1]}/hook"
+    yield state
+    server.shutdown()
+    server.server_close()
+    thread.join()
+
+
+@pytest.fixture
+def add_endpoint(database: Database) -> Callable[..., Endpoint]:
+    """Return a function that stores an endpoint."""
+
+    def add(name: str = "oncall", url: str = "https://hooks.example/x") -> Endpoint:
+        made = Endpoint("default", name, url, generate_secret(), "active", 0)
+        with database.write() as tx:
+            insert_endpoint(tx, made)
+        return made
+
+    return add
+
+
+@pytest.fixture
+def add_message(database: Database) -> Callable[..., OutboxMessage]:
+    """Return a function that queues a message."""
+
+    def add(name: str = "msg_1", *, endpoint: str = "oncall", at_ns: int = 0) -> OutboxMessage:
+        made = OutboxMessage(
+            name,
+            "default",
+            endpoint,
+            "incident.opened",
+            None,
+            b'{"type":"incident.opened"}',
+            "pending",
+            0,
+            at_ns,
+            at_ns,
+        )
+        with database.write() as tx:
+            insert_message(tx, made)
+        return made
+
+    return add
