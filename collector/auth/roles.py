@@ -1,0 +1,59 @@
+"""Roles and what each may do: the one table behind every 403.
+
+A role is the whole of a key's power; nothing is inherited. An administrator manages keys and endpoints but can
+neither activate a policy nor reveal captured text, so that no single key can change a rule and hide why.
+"""
+
+from __future__ import annotations
+
+from types import MappingProxyType
+from typing import Literal
+
+Role = Literal["ingester", "viewer", "analyst", "author", "approver", "operator", "auditor", "admin"]
+Permission = Literal[
+    "ingest",
+    "read",
+    "reveal",
+    "policy_submit",
+    "policy_activate",
+    "endpoint_read",
+    "endpoint_write",
+    "keys",
+    "audit_read",
+]
+
+ROLES: tuple[Role, ...] = ("ingester", "viewer", "analyst", "author", "approver", "operator", "auditor", "admin")
+"""Every role, in the order the documentation lists them."""
+
+ROLE_ABBREVIATIONS: MappingProxyType[Role, str] = MappingProxyType(
+    {
+        "ingester": "ing",
+        "viewer": "vwr",
+        "analyst": "anl",
+        "author": "aut",
+        "approver": "apr",
+        "operator": "opr",
+        "auditor": "aud",
+        "admin": "adm",
+    }
+)
+"""What stands for the role inside a key's text."""
+
+_READERS: frozenset[Role] = frozenset(ROLES) - {"ingester"}
+
+PERMISSIONS: MappingProxyType[Permission, frozenset[Role]] = MappingProxyType(
+    {
+        # An administrator could issue an ingester key at any time, so refusing its spans would protect nothing.
+        "ingest": frozenset({"ingester", "admin"}),
+        "read": _READERS,
+        "reveal": frozenset({"analyst"}),
+        "policy_submit": frozenset({"author"}),
+        "policy_activate": frozenset({"approver", "operator"}),
+        # An endpoint's address often carries a secret in its path.
+        "endpoint_read": frozenset({"operator", "admin", "auditor"}),
+        "endpoint_write": frozenset({"operator", "admin"}),
+        "keys": frozenset({"admin"}),
+        "audit_read": frozenset({"auditor", "admin"}),
+    }
+)
+"""Which roles hold each permission."""

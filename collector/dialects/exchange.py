@@ -1,0 +1,79 @@
+"""The texts of an exchange, taken from messages as they are stored.
+
+A pure function over the stored shape, so the worker that scores and the API that shows call the same one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+_OTHER_ROLES = frozenset({"system", "user", "tool"})
+_KNOWN_ROLES = _OTHER_ROLES | {"assistant"}
+_TEXT_TYPES = frozenset({"text", "refusal"})
+
+
+@dataclass(frozen=True, slots=True)
+class ExchangeText:
+    """What detectors read: ``None`` where no text arrived (hidden, dropped or not captured)."""
+
+    prompt: str | None
+    response: str | None
+    contexts: tuple[str, ...]
+
+
+def extract_exchange(
+    input_messages: Sequence[Mapping[str, Any]],
+    output_messages: Sequence[Mapping[str, Any]],
+    retrieved_documents: Sequence[Mapping[str, Any]],
+) -> ExchangeText:
+    """Return the prompt, the response and the context documents of one exchange.
+
+    The prompt is the last turn of the user: the run of user messages nearest the end. Earlier turns were
+    the prompt of earlier exchanges, and counting them again in each later one would let a single message
+    colour a whole conversation; the full conversation stays in the stored messages. System text is the
+    application's own and never part of the prompt. Where no message has the user's role, those of roles
+    unknown here stand for it. The response is all text the model wrote, refusals included, reasoning and
+    tool calls not.
+    """
+    return ExchangeText(
+        prompt=_last_user_turn(input_messages),
+        response=_join(_texts(message) for message in output_messages if message.get("role") not in _OTHER_ROLES),
+        contexts=document_texts(retrieved_documents),
+    )
+
+
+def document_texts(documents: Iterable[Mapping[str, Any]]) -> tuple[str, ...]:
+    """Return the contents of documents, in order and each text once."""
+    contents = (document.get("content") for document in documents)
+    return tuple(dict.fromkeys(text for text in contents if isinstance(text, str) and text.strip()))
+
+
+def _last_user_turn(messages: Sequence[Mapping[str, Any]]) -> str | None:
+    turn: list[list[str]] = []
+    for message in reversed(messages):
+        if message.get("role") != "user":
+            if turn:
+                break
+        elif texts := _texts(message):
+            turn.append(texts)
+    if not turn and all(message.get("role") != "user" for message in messages):
+        turn = [_texts(message) for message in reversed(messages) if message.get("role") not in _KNOWN_ROLES]
+    return _join(reversed(turn))
+
+
+def _texts(message: Mapping[str, Any]) -> list[str]:
+    parts = message.get("parts")
+    if not isinstance(parts, list):
+        return []
+    return [
+        part["content"]
+        for part in parts
+        if isinstance(part, dict) and part.get("type") in _TEXT_TYPES and isinstance(part.get("content"), str)
+    ]
+
+
+def _join(groups: Iterable[Sequence[str]]) -> str | None:
+    text = "\n".join(text for texts in groups for text in texts if text)
+    return text if text.strip() else None

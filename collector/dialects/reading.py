@@ -1,0 +1,171 @@
+"""What a dialect module provides, and the readers of single values they share.
+
+A dialect is a name, a test whether a span speaks it, and a function that reads what the span says in it.
+Spans speak several vocabularies at once, so every field is taken from the first dialect that knows it.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from typing import Any
+
+import orjson
+
+from collector.dialects.span import Document, Message
+from collector.otlp.spans import Attributes, RawSpan, Value
+
+MAX_COUNT = 1 << 53
+_DEEPEST_JSON = 64
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """What one dialect found in a span; ``None`` where it says nothing.
+
+    ``consumed`` names attributes whose content is now in messages or documents, ``consumed_prefixes``
+    whole families of them: these are not stored a second time.
+    """
+
+    operation: str | None = None
+    provider: str | None = None
+    model: str | None = None
+    request_model: str | None = None
+    input_messages: list[Message] | None = None
+    output_messages: list[Message] | None = None
+    retrieved_documents: list[Document] | None = None
+    input_tokens: int | None = None
+    output_tokens: int | None = None
+    cost_usd: float | None = None
+    session_id: str | None = None
+    user_id: str | None = None
+    finish_reasons: list[str] | None = None
+    ttft_ms: float | None = None
+    consumed: frozenset[str] = field(default_factory=frozenset)
+    consumed_prefixes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Dialect:
+    """One vocabulary: ``detect`` is cheap and runs on every span, ``read`` only where it said yes."""
+
+    name: str
+    detect: Callable[[RawSpan], bool]
+    read: Callable[[RawSpan], Reading]
+
+
+def first_text(attributes: Attributes, keys: Iterable[str]) -> str | None:
+    """Return the first non-empty string among ``keys``; a number is written out, since ids arrive as both."""
+    for key in keys:
+        value = attributes.get(key)
+        if isinstance(value, str):
+            if value:
+                return value
+        elif isinstance(value, int | float) and not isinstance(value, bool):
+            return str(value)
+    return None
+
+
+def first_count(attributes: Attributes, keys: Iterable[str]) -> int | None:
+    """Return the first non-negative whole number among ``keys``, also when it arrives as text."""
+    for key in keys:
+        number = _to_number(attributes.get(key))
+        if number is not None and 0 <= number < MAX_COUNT:
+            return int(number)
+    return None
+
+
+def first_amount(attributes: Attributes, keys: Iterable[str]) -> float | None:
+    """Return the first finite, non-negative number among ``keys``, also when it arrives as text."""
+    for key in keys:
+        number = _to_number(attributes.get(key))
+        if number is not None and 0 <= number < MAX_COUNT:
+            return float(number)
+    return None
+
+
+def _to_number(value: Value) -> int | float | None:
+    if isinstance(value, str):
+        try:
+            value = float(value)
+        except ValueError:
+            return None
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return None
+    return value if math.isfinite(value) else None
+
+
+def parse_json(value: Value) -> Any:
+    """Return a structured value: as it is, or parsed when it is JSON text; text that isn't JSON stays text.
+
+    Nesting beyond 64 levels stays text too: nothing downstream should have to walk it.
+    """
+    if not isinstance(value, str):
+        return value
+    first = value[:1] if not value[:1].isspace() else value.lstrip()[:1]
+    if first not in ("[", "{", '"'):
+        return value
+    try:
+        parsed = orjson.loads(value)
+    except orjson.JSONDecodeError:
+        return value
+    return value if is_deeper(parsed, _DEEPEST_JSON) else parsed
+
+
+def is_deeper(value: Any, levels: int) -> bool:
+    """Return whether ``value`` nests lists and objects more than ``levels`` deep; recursion is as deep at most."""
+    if isinstance(value, dict):
+        return levels == 0 or any(is_deeper(one, levels - 1) for one in value.values())
+    if isinstance(value, list):
+        return levels == 0 or any(is_deeper(one, levels - 1) for one in value)
+    return False
+
+
+def read_finish_reasons(value: Value) -> list[str] | None:
+    """Return finish reasons from a list, a JSON list in text, or ``"stop, length"``; ``None`` without any."""
+    parsed = parse_json(value)
+    if isinstance(parsed, str):
+        parsed = [part.strip() for part in parsed.split(",")]
+    if not isinstance(parsed, list):
+        return None
+    reasons = [one[:64] for one in parsed if isinstance(one, str) and one]
+    return reasons or None
+
+
+def first_event_ms(span: RawSpan, names: frozenset[str]) -> float | None:
+    """Return milliseconds from the span's start to the earliest event with one of ``names``."""
+    times = [event.time_ns for event in span.events if event.name in names and event.time_ns >= span.start_ns]
+    return (min(times) - span.start_ns) / 1e6 if times else None
+
+
+def unflatten(attributes: Attributes, prefix: str) -> dict[str, Any]:
+    """Return the attributes below ``prefix`` as nested objects, split at dots.
+
+    ``a.0.b = 1`` below ``a.`` gives ``{"0": {"b": 1}}``. A name that is both a value and a folder keeps
+    the folder.
+    """
+    root: dict[str, Any] = {}
+    for key, value in attributes.items():
+        if not key.startswith(prefix):
+            continue
+        node = root
+        *folders, leaf = key[len(prefix) :].split(".")
+        if len(folders) > _DEEPEST_JSON:
+            continue
+        for folder in folders:
+            below = node.get(folder)
+            if not isinstance(below, dict):
+                below = node[folder] = {}
+            node = below
+        if not isinstance(node.get(leaf), dict):
+            node[leaf] = value
+    return root
+
+
+def numbered(node: object) -> list[Any]:
+    """Return the values of an object whose names are numbers, in the order of those numbers."""
+    if not isinstance(node, dict):
+        return []
+    indexes = sorted(int(name) for name in node if name.isascii() and name.isdigit() and len(name) < 7)
+    return [node[str(index)] for index in dict.fromkeys(indexes) if str(index) in node]

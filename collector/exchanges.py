@@ -1,0 +1,170 @@
+"""What a batch holds for scoring: each exchange with its texts, its context and its quantities."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import select
+
+from collector.content import decode_content
+from collector.dialects.exchange import ExchangeText, extract_exchange
+from custodes.db.database import ReadTx
+from custodes.db.tables import exchange, span, span_content
+from custodes.kernel.errors import MalformedError
+
+MAX_CONTEXTS = 64
+_CHUNK = 500
+_UNREADABLE = ExchangeText(prompt=None, response=None, contexts=())
+
+
+@dataclass(frozen=True, slots=True)
+class StoredExchange:
+    """One exchange as it lies in the database.
+
+    ``contexts`` are its own documents, else those of retrieval spans of the same trace that had ended when
+    it started, latest first, at most 64. ``incomplete`` is a reason why its texts cannot be trusted to be
+    whole, or ``None``. ``rolled_*`` say where it sits in the roll-ups, ``None`` before it was first scored.
+    """
+
+    span_row_id: int
+    project: str
+    trace_id: str
+    span_id: str
+    batch_id: int
+    service: str
+    segment_id: int
+    at_ns: int
+    received_ns: int
+    rolled_segment_id: int | None
+    rolled_minute: int | None
+    prompt: str | None
+    response: str | None
+    contexts: tuple[str, ...]
+    incomplete: str | None
+    start_ns: int
+    end_ns: int
+    complete: bool
+    ttft_ms: float | None
+    cost_usd: float | None
+    input_tokens: int | None
+    output_tokens: int | None
+
+
+def read_batch_exchanges(tx: ReadTx, batch_id: int) -> list[StoredExchange]:
+    """Return the exchanges that ``batch_id`` holds now, in the order of their row numbers."""
+    return _read(tx, exchange.c.batch_id == batch_id)
+
+
+def read_exchange(tx: ReadTx, project: str, trace_id: str, span_id: str) -> StoredExchange | None:
+    """Return one exchange by its ids in hex; ``None`` when the project has no such exchange."""
+    ids = (span.c.trace_id == bytes.fromhex(trace_id), span.c.span_id == bytes.fromhex(span_id))
+    found = _read(tx, exchange.c.project_id == project, *ids)
+    return found[0] if found else None
+
+
+def read_trace_exchanges(tx: ReadTx, project: str, trace_id: str) -> list[StoredExchange]:
+    """Return the exchanges of one trace, in the order of their row numbers."""
+    return _read(tx, exchange.c.project_id == project, exchange.c.trace_id == bytes.fromhex(trace_id))
+
+
+def _read(tx: ReadTx, *conditions: Any) -> list[StoredExchange]:
+    quantities = (span.c.start_ns, span.c.end_ns, span.c.complete, span.c.ttft_ms, span.c.cost_usd)
+    statement = (
+        select(
+            exchange,
+            span.c.span_id.label("span_key"),
+            span.c.service,
+            *quantities,
+            span.c.input_tokens,
+            span.c.output_tokens,
+            span.c.dropped_attributes,
+            span_content.c.codec,
+            span_content.c.body,
+        )
+        .join(span, span.c.id == exchange.c.span_id)
+        .join(span_content, span_content.c.span_id == exchange.c.span_id)
+        .where(*conditions)
+        .order_by(exchange.c.span_id)
+    )
+    rows = tx.execute(statement).all()
+    texts = [_read_texts(row.codec, row.body) for row in rows]
+    needing = [(row.project_id, row.trace_id) for row, text in zip(rows, texts, strict=True) if not text.contexts]
+    retrieved = _read_retrievals(tx, needing)
+    return [
+        StoredExchange(
+            span_row_id=row.span_id,
+            project=row.project_id,
+            trace_id=row.trace_id.hex(),
+            span_id=row.span_key.hex(),
+            batch_id=row.batch_id,
+            service=row.service,
+            segment_id=row.segment_id,
+            at_ns=row.at_ns,
+            received_ns=row.received_ns,
+            rolled_segment_id=row.rolled_segment_id,
+            rolled_minute=row.rolled_minute,
+            prompt=text.prompt,
+            response=text.response,
+            contexts=(text.contexts or _before(retrieved[row.project_id, row.trace_id], row.start_ns))[:MAX_CONTEXTS],
+            incomplete=_incomplete_reason(row.dropped_attributes, text),
+            start_ns=row.start_ns,
+            end_ns=row.end_ns,
+            complete=row.complete,
+            ttft_ms=row.ttft_ms,
+            cost_usd=row.cost_usd,
+            input_tokens=row.input_tokens,
+            output_tokens=row.output_tokens,
+        )
+        for row, text in zip(rows, texts, strict=True)
+    ]
+
+
+def _read_texts(codec: int, body: bytes) -> ExchangeText:
+    """Return the texts of stored content; a damaged row must not keep its whole batch from being scored."""
+    try:
+        content = decode_content(codec, body)
+    except MalformedError:
+        return _UNREADABLE
+    return extract_exchange(
+        content.get("input_messages", []), content.get("output_messages", []), content.get("retrieved_documents", [])
+    )
+
+
+def _incomplete_reason(dropped_attributes: int, text: ExchangeText) -> str | None:
+    if text is _UNREADABLE:
+        return "content_unreadable"
+    return "attributes_dropped" if dropped_attributes > 0 else None
+
+
+def _before(retrievals: Sequence[tuple[int, tuple[str, ...]]], start_ns: int) -> tuple[str, ...]:
+    """Return the texts of retrievals that ended before ``start_ns``, the latest retrieval first, each text once."""
+    ended = sorted((one for one in retrievals if one[0] <= start_ns), key=lambda one: -one[0])
+    return tuple(dict.fromkeys(text for _, texts in ended for text in texts))
+
+
+def _read_retrievals(
+    tx: ReadTx, traces: Iterable[tuple[str, bytes]]
+) -> defaultdict[tuple[str, bytes], list[tuple[int, tuple[str, ...]]]]:
+    """Return, for each (project, trace), the end and the document texts of its retrieval spans."""
+    found: defaultdict[tuple[str, bytes], list[tuple[int, tuple[str, ...]]]] = defaultdict(list)
+    by_project: defaultdict[str, set[bytes]] = defaultdict(set)
+    for project, trace_id in traces:
+        by_project[project].add(trace_id)
+    columns = (span.c.trace_id, span.c.end_ns, span_content.c.codec, span_content.c.body)
+    statement = select(*columns).join(span_content, span_content.c.span_id == span.c.id).order_by(span.c.id)
+    for project, wanted in sorted(by_project.items()):
+        ids = sorted(wanted)
+        for start in range(0, len(ids), _CHUNK):
+            chunk = statement.where(
+                span.c.project_id == project,
+                span.c.trace_id.in_(ids[start : start + _CHUNK]),
+                span.c.operation == "retrieval",
+            )
+            for row in tx.execute(chunk):
+                texts = _read_texts(row.codec, row.body).contexts
+                if texts:
+                    found[project, row.trace_id].append((row.end_ns, texts))
+    return found

@@ -1,0 +1,176 @@
+"""The one builder behind both encodings: it checks a span's fields and makes the :class:`RawSpan`.
+
+Encodings turn their wire shape into plain values and hand them over here, so protobuf and JSON cannot
+disagree about what is acceptable. A span that breaks a rule raises :class:`SpanRefused` and is refused
+alone; its neighbours are kept.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+
+from collector.otlp.spans import Attributes, DecodedRequest, RawEvent, RawSpan, Rejection
+from custodes.kernel.clock import SECOND_NS
+from custodes.kernel.errors import MalformedError, TooLargeError
+from custodes.kernel.settings import IngestSettings
+
+ZERO_TRACE_ID = "0" * 32
+ZERO_SPAN_ID = "0" * 16
+_MAX_UINT31 = (1 << 31) - 1
+
+
+class SpanRefused(Exception):
+    """A span that breaks a rule; never leaves ``collector.otlp``."""
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(reason)
+        self.reason = reason
+
+
+class RequestBuilder:
+    """Collects the spans of one request under the limits of ``settings`` at the time ``now_ns``."""
+
+    def __init__(self, settings: IngestSettings, now_ns: int) -> None:
+        self.max_depth = settings.max_depth
+        self.max_attributes = settings.max_attributes
+        self.max_attribute_bytes = settings.max_attribute_bytes
+        self._max_spans = settings.max_spans
+        self._latest_ns = now_ns + settings.max_future_s * SECOND_NS
+        self._now_ns = now_ns
+        self._seen = 0
+        self._nested_bytes = 0
+        self._spans: list[RawSpan] = []
+        self._rejected: Counter[Rejection] = Counter()
+
+    def count_span(self) -> None:
+        """Note that one more span arrives; raises ``TooLargeError`` above the limit of spans per request."""
+        self._seen += 1
+        if self._seen > self._max_spans:
+            raise too_many_spans(self._max_spans)
+
+    def refuse(self, resource: Attributes, reason: str) -> None:
+        """Count one refused span of the service that ``resource`` names."""
+        self._rejected[Rejection(service_name(resource), reason)] += 1
+
+    def check_text(self, text: str) -> str:
+        """Return ``text`` unless its UTF-8 form is longer than an attribute value may be."""
+        limit = self.max_attribute_bytes
+        # A character takes at most four bytes, so most texts need no encoding to be measured.
+        if len(text) * 4 > limit and len(text.encode()) > limit:
+            raise SpanRefused("attribute_too_long")
+        return text
+
+    def check_bytes(self, data: bytes) -> bytes:
+        """Return ``data`` unless it is longer than an attribute value may be."""
+        if len(data) > self.max_attribute_bytes:
+            raise SpanRefused("attribute_too_long")
+        return data
+
+    def check_count(self, count: int, reason: str) -> None:
+        """Refuse a span with more attributes, or more events, than one may have."""
+        if count > self.max_attributes:
+            raise SpanRefused(reason)
+
+    def open_nested(self, depth: int, count: int) -> None:
+        """Note a list of ``count`` values inside an attribute value, ``depth`` levels below its span.
+
+        An attribute's nested values count together towards the length of one value: two bytes each, as
+        the least they take on the wire, and what :meth:`add_nested` adds.
+        """
+        if depth >= self.max_depth:
+            raise SpanRefused("too_deep")
+        if depth == 1:
+            self._nested_bytes = 0
+        self.add_nested(2 * count)
+
+    def add_nested(self, size: int) -> None:
+        """Count ``size`` further bytes of the attribute that is being read."""
+        self._nested_bytes += size
+        if self._nested_bytes > self.max_attribute_bytes:
+            raise SpanRefused("attribute_too_long")
+
+    def add(
+        self,
+        *,
+        resource: Attributes,
+        scope: str,
+        trace_id: str,
+        span_id: str,
+        parent_span_id: str,
+        name: str,
+        kind: int,
+        start_ns: int,
+        end_ns: int,
+        status: int,
+        status_message: str,
+        attributes: Attributes,
+        events: list[RawEvent],
+        dropped_attributes: int,
+    ) -> None:
+        """Add one span; raises :class:`SpanRefused` when its ids or times cannot be used.
+
+        A parent id of the wrong length, or all zeros, means no parent: it cannot name one. A missing
+        start takes the end's place, and the time of arrival when both are missing.
+        """
+        if len(trace_id) != 32:
+            raise SpanRefused("bad_trace_id")
+        if trace_id == ZERO_TRACE_ID:
+            raise SpanRefused("zero_trace_id")
+        if len(span_id) != 16:
+            raise SpanRefused("bad_span_id")
+        if span_id == ZERO_SPAN_ID:
+            raise SpanRefused("zero_span_id")
+        if start_ns > self._latest_ns or end_ns > self._latest_ns:
+            raise SpanRefused("clock_in_future")
+        if start_ns < 0 or end_ns < 0:
+            raise SpanRefused("malformed_span")
+        complete = end_ns != 0 and 0 < start_ns <= end_ns
+        if not complete:
+            start_ns = start_ns or end_ns or self._now_ns
+            end_ns = start_ns
+        has_parent = len(parent_span_id) == 16 and parent_span_id not in (ZERO_SPAN_ID, span_id)
+        self._spans.append(
+            RawSpan(
+                resource=resource,
+                scope=scope,
+                trace_id=trace_id,
+                span_id=span_id,
+                parent_span_id=parent_span_id if has_parent else None,
+                name=name,
+                kind=kind if 0 <= kind <= 5 else 0,
+                start_ns=start_ns,
+                end_ns=end_ns,
+                complete=complete,
+                status=status if 0 <= status <= 2 else 0,
+                status_message=status_message,
+                attributes=attributes,
+                events=events,
+                dropped_attributes=min(max(0, dropped_attributes), _MAX_UINT31),
+            )
+        )
+
+    def build(self) -> DecodedRequest:
+        """Return everything added so far."""
+        return DecodedRequest(self._spans, self._rejected)
+
+
+def service_name(resource: Attributes) -> str:
+    """Return the service a resource names; empty when it names none."""
+    name = resource.get("service.name")
+    return name if isinstance(name, str) else ""
+
+
+def too_many_spans(limit: int) -> TooLargeError:
+    """Return the error of a request with more than ``limit`` spans."""
+    return TooLargeError(
+        f"the request holds more than {limit} spans; send smaller batches or raise CUSTODES_INGEST__MAX_SPANS",
+        limit=limit,
+    )
+
+
+def not_otlp_protobuf() -> MalformedError:
+    """Return the error of bytes that are no OTLP trace request in protobuf."""
+    return MalformedError(
+        "the body is not an OTLP ExportTraceServiceRequest in protobuf; check the exporter's protocol, "
+        "and that Content-Type says application/x-protobuf only for protobuf"
+    )

@@ -1,0 +1,58 @@
+"""What handlers ask for: the services, the caller with a permission, and the way an answer is written."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Annotated, Any, cast
+
+import orjson
+from fastapi import Depends
+from starlette.requests import Request
+from starlette.responses import Response
+
+from collector.auth import Authenticator, Permission, Principal
+from collector.services import Services
+
+
+def get_services(request: Request) -> Services:
+    """Return the services of the application that serves this request."""
+    return cast(Services, request.app.state.services)
+
+
+def authenticate_request(request: Request) -> Principal:
+    """Return who sent the request; raise ``AuthenticationError`` otherwise. Reads the database."""
+    authenticator = cast(Authenticator, request.app.state.authenticator)
+    client = request.client
+    return authenticator.authenticate(request.headers, None if client is None else client.host)
+
+
+def need(permission: Permission) -> Callable[[Principal], Principal]:
+    """Return a dependency that gives the caller if it holds ``permission``."""
+
+    def check(principal: Annotated[Principal, Depends(authenticate_request)]) -> Principal:
+        principal.require(permission)
+        return principal
+
+    return check
+
+
+def json_response(payload: Any, status: int = 200) -> Response:
+    """Return ``payload`` as JSON. A number that is not finite becomes null, as orjson writes it."""
+    return Response(orjson.dumps(payload), status, media_type="application/json")
+
+
+def page_response(rows: list[dict[str, Any]], next_cursor: str | None) -> Response:
+    """Return one page of a list."""
+    return json_response({"rows": rows, "next_cursor": next_cursor})
+
+
+WithServices = Annotated[Services, Depends(get_services)]
+Caller = Annotated[Principal, Depends(authenticate_request)]
+Reader = Annotated[Principal, Depends(need("read"))]
+Revealer = Annotated[Principal, Depends(need("reveal"))]
+Submitter = Annotated[Principal, Depends(need("policy_submit"))]
+Activator = Annotated[Principal, Depends(need("policy_activate"))]
+EndpointReader = Annotated[Principal, Depends(need("endpoint_read"))]
+EndpointWriter = Annotated[Principal, Depends(need("endpoint_write"))]
+KeyAdministrator = Annotated[Principal, Depends(need("keys"))]
+AuditReader = Annotated[Principal, Depends(need("audit_read"))]

@@ -1,0 +1,69 @@
+"""Where policies stand, as seen from a part of the traffic."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+import orjson
+from sqlalchemy import and_, select
+
+from collector.rest.queries.reach import covers_segment, source_to_reach
+from custodes.db import ReadTx
+from custodes.db.segments import Segment
+from custodes.db.tables import policy_state, policy_version
+
+WORST_FIRST = ("firing", "pending", "no_data", "ok")
+"""The states a service can be in, worst first."""
+
+
+@dataclass(frozen=True, slots=True)
+class GroupStatus:
+    """One group of one active policy: the labels it stands for, scope included, and its state."""
+
+    labels: tuple[tuple[str, str], ...]
+    state: str
+
+
+@dataclass(frozen=True, slots=True)
+class PolicyStatus:
+    """Every group of every active policy, and how many policies are active."""
+
+    active: int
+    groups: tuple[GroupStatus, ...]
+
+    def of(self, segments: Iterable[Segment]) -> str:
+        """Return the worst state that concerns any of the segments: firing, pending, no_data or ok.
+
+        An evaluation error counts as no data: nobody knows, and that is not a pass.
+        """
+        held = list(segments)
+        found = {one.state for one in self.groups if any(covers_segment(one.labels, part) for part in held)}
+        for state in ("firing", "pending"):
+            if state in found:
+                return state
+        return "no_data" if "error" in found else "ok"
+
+
+def load_policy_status(tx: ReadTx, project: str) -> PolicyStatus:
+    """Return where the project's active policies stand."""
+    columns = policy_version.c
+    same = and_(
+        policy_state.c.project_id == columns.project_id,
+        policy_state.c.policy_id == columns.policy_id,
+        policy_state.c.version == columns.version,
+    )
+    statement = (
+        select(columns.policy_id, columns.source, policy_state.c.group_key, policy_state.c.state)
+        .select_from(policy_version.outerjoin(policy_state, same))
+        .where(columns.project_id == project, columns.state == "active")
+    )
+    scopes: dict[str, tuple[tuple[str, str], ...]] = {}
+    groups = []
+    for row in tx.execute(statement):
+        if row.policy_id not in scopes:
+            scopes[row.policy_id] = source_to_reach(row.source).scope
+        if row.group_key is not None:
+            labels = {**dict(scopes[row.policy_id]), **orjson.loads(row.group_key)}
+            groups.append(GroupStatus(tuple(sorted(labels.items())), row.state))
+    return PolicyStatus(len(scopes), tuple(groups))

@@ -1,0 +1,143 @@
+"""Every field comes from the first vocabulary that knows it; what none understands is kept."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from collector.dialects.normalise import normalise
+from collector.otlp.spans import RawEvent, RawSpan
+
+Raw = Callable[..., RawSpan]
+
+
+class TestDialects:
+    def test_a_span_of_no_vocabulary_is_kept_as_it_is(self, raw_span: Raw) -> None:
+        span = normalise(raw_span(attributes={"http.route": "/chat", "session.id": 7}))
+        assert (span.operation, span.dialect, span.is_exchange) == ("span", "generic", False)
+        assert span.attributes == {"http.route": "/chat", "session.id": 7, "scope.name": "test"}
+        assert (span.session_id, span.deployment, span.model) == ("7", "", "")
+
+    def test_several_vocabularies_complete_each_other(self, raw_span: Raw) -> None:
+        attributes = {
+            "openinference.span.kind": "LLM",
+            "llm.input_messages.0.message.content": "hello",
+            "gen_ai.provider.name": "openai",
+            "gen_ai.input.messages": "hello again",
+            "gen_ai.usage.input_tokens": 3,
+            "custodes.documents": '["fact"]',
+        }
+        span = normalise(raw_span(attributes=attributes))
+        assert (span.dialect, span.provider, span.input_tokens) == ("openinference", "openai", 3)
+        assert [one["parts"][0]["content"] for one in span.input_messages] == ["hello"]
+        assert [one["content"] for one in span.retrieved_documents] == ["fact"]
+
+    @pytest.mark.parametrize(
+        "value",
+        ['["a", {"content": "b", "id": "2", "score": 0.5}]', ["a", {"content": "b", "id": "2", "score": 0.5}]],
+    )
+    def test_our_documents_are_texts_or_objects(self, raw_span: Raw, value: Any) -> None:
+        span = normalise(raw_span(attributes={"custodes.documents": value}))
+        assert span.retrieved_documents == [
+            {"id": None, "content": "a", "score": None},
+            {"id": "2", "content": "b", "score": 0.5},
+        ]
+        assert span.dialect == "generic"
+        assert "custodes.documents" not in span.attributes
+
+    @pytest.mark.parametrize("value", ["", "[]", "{}", "[5, null, {}]", 5])
+    def test_documents_that_are_none_give_none(self, raw_span: Raw, value: Any) -> None:
+        assert normalise(raw_span(attributes={"custodes.documents": value})).retrieved_documents == []
+
+    def test_text_that_is_no_json_is_one_document(self, raw_span: Raw) -> None:
+        span = normalise(raw_span(attributes={"custodes.documents": "The sky is blue."}))
+        assert [one["content"] for one in span.retrieved_documents] == ["The sky is blue."]
+
+
+class TestIdentity:
+    @pytest.mark.parametrize(
+        ("resource", "deployment"),
+        [
+            ({"custodes.deployment": "bot-v7", "service.version": "1.2"}, "bot-v7"),
+            ({"service.version": "1.2"}, "gpt@1.2"),
+            ({}, "gpt"),
+        ],
+    )
+    def test_the_deployment_is_named_by_the_best_that_is_known(
+        self, raw_span: Raw, resource: dict[str, Any], deployment: str
+    ) -> None:
+        attributes = {"gen_ai.operation.name": "chat", "gen_ai.request.model": "gpt"}
+        assert normalise(raw_span(resource=resource, attributes=attributes)).deployment == deployment
+
+    @pytest.mark.parametrize("key", ["deployment.environment.name", "deployment.environment"])
+    def test_service_and_environment_come_from_the_resource(self, raw_span: Raw, key: str) -> None:
+        span = normalise(raw_span(resource={"service.name": "bot", key: "prod"}))
+        assert (span.service, span.environment) == ("bot", "prod")
+
+    def test_an_unknown_service_is_the_empty_string(self, raw_span: Raw) -> None:
+        assert normalise(raw_span(resource={"service.name": ["odd"]})).service == ""
+
+
+class TestCompleteness:
+    def test_it_ranks_text_above_an_end_above_figures(self, raw_span: Raw) -> None:
+        chat = {"gen_ai.operation.name": "chat"}
+
+        def rank(complete: bool = False, **attributes: Any) -> int:
+            named = {f"gen_ai.{key.replace('__', '.')}": value for key, value in attributes.items()}
+            return normalise(raw_span(complete=complete, attributes={**chat, **named})).completeness
+
+        ranks = [
+            rank(),
+            rank(usage__total_tokens=1),
+            rank(usage__input_tokens=1),
+            rank(complete=True),
+            rank(input__messages="hello"),
+            rank(output__messages="hi"),
+            rank(input__messages="hello", output__messages="hi"),
+            rank(input__messages="hello", output__messages="hi", complete=True),
+        ]
+        assert ranks == sorted(set(ranks))
+
+
+class TestRedaction:
+    @pytest.mark.parametrize(
+        "attributes",
+        [
+            {"llm.headers": "secret-xyz"},
+            {"gen_ai.headers": {"x": "secret-xyz"}},
+            {"http.request.header.authorization": "secret-xyz"},
+            {"http.request.header.x-api-key": ["secret-xyz"]},
+            {"db.password": "secret-xyz"},
+            {"config": {"api_key": "secret-xyz", "n": 1}},
+            {"note": "Bearer secret-xyz"},
+            {"note": "Basic secret-xyz"},
+            {"note": "sent with bearer secret-xyz-0123456789"},
+            {"note": "key sk-secret-xyz-0123456789"},
+            {"llm.invocation_parameters": '{"extra_headers": {"Authorization": "secret-xyz"}}'},
+        ],
+    )
+    def test_credentials_are_not_kept(self, raw_span: Raw, attributes: dict[str, Any]) -> None:
+        kept = json.dumps(normalise(raw_span(attributes=attributes)).attributes)
+        assert "secret-xyz" not in kept
+        assert "[redacted]" in kept
+
+    @pytest.mark.parametrize(
+        "attributes",
+        [
+            {"gen_ai.usage.total_tokens": 5},
+            {"note": "a basic understanding of the bearer's duty"},
+            {"gen_ai.request.max_tokens": 5},
+            {"llm.headers": None},
+        ],
+    )
+    def test_other_values_are_left_alone(self, raw_span: Raw, attributes: dict[str, Any]) -> None:
+        assert normalise(raw_span(attributes=attributes)).attributes == {**attributes, "scope.name": "test"}
+
+    def test_events_are_cleaned_too_and_bounded(self, raw_span: Raw, now_ns: int) -> None:
+        events = [RawEvent("exception", now_ns, {"request.headers": "secret-xyz"})] * 200
+        kept = normalise(raw_span(events=events)).events
+        assert len(kept) == 128
+        assert kept[0] == {"name": "exception", "time_ns": now_ns, "attributes": {"request.headers": "[redacted]"}}

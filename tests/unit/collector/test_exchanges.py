@@ -1,0 +1,130 @@
+"""What the worker reads: exchanges with their texts, their context and why they may be incomplete."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Sequence
+
+import pytest
+from sqlalchemy import update
+
+from collector.dialects.span import NormalSpan
+from collector.exchanges import StoredExchange, read_batch_exchanges, read_exchange, read_trace_exchanges
+from collector.store import StoreOutcome, store_spans
+from custodes.db import Database
+from custodes.db.tables import span_content
+from custodes.kernel.ids import RowIds
+
+Chat = Callable[..., NormalSpan]
+TRACE_ID = "0af7651916cd43dd8448eb211c80319c"
+
+
+@pytest.fixture
+def store(database: Database, now_ns: int) -> Callable[..., StoreOutcome]:
+    """Store spans of the project ``default``."""
+
+    def run(*spans: NormalSpan) -> StoreOutcome:
+        with database.write() as tx:
+            return store_spans(tx, "default", spans, Counter(), now_ns, RowIds())
+
+    return run
+
+
+Store = Callable[..., StoreOutcome]
+
+
+def read_batch(database: Database, outcome: StoreOutcome) -> Sequence[StoredExchange]:
+    assert outcome.batch_id is not None
+    with database.read() as tx:
+        return read_batch_exchanges(tx, outcome.batch_id)
+
+
+class TestBatch:
+    def test_it_gives_texts_ids_and_quantities(self, store: Store, database: Database, chat_span: Chat) -> None:
+        attributes = {
+            "gen_ai.usage.input_tokens": 25,
+            "gen_ai.usage.output_tokens": 12,
+            "gen_ai.usage.cost": 0.5,
+            "gen_ai.response.time_to_first_chunk": 0.25,
+        }
+        one = chat_span("Hello?", "Hi.", attributes=attributes)
+        (found,) = read_batch(database, store(one))
+        assert (found.project, found.trace_id, found.span_id) == ("default", one.trace_id, one.span_id)
+        assert (found.prompt, found.response, found.contexts, found.incomplete) == ("Hello?", "Hi.", (), None)
+        assert (found.start_ns, found.end_ns, found.complete) == (one.start_ns, one.end_ns, True)
+        assert (found.ttft_ms, found.cost_usd, found.input_tokens, found.output_tokens) == (250.0, 0.5, 25, 12)
+        assert (found.at_ns, found.rolled_segment_id, found.rolled_minute) == (one.end_ns, None, None)
+
+    def test_it_comes_in_the_order_of_row_numbers_and_only_its_own(
+        self, store: Store, database: Database, chat_span: Chat
+    ) -> None:
+        store(chat_span(span_id="f" * 16))
+        found = read_batch(database, store(chat_span(span_id="2" * 16), chat_span(span_id="1" * 16)))
+        assert [one.span_id for one in found] == ["1" * 16, "2" * 16]
+        assert sorted(one.span_row_id for one in found) == [one.span_row_id for one in found]
+
+    def test_missing_text_is_none(self, store: Store, database: Database, chat_span: Chat) -> None:
+        (found,) = read_batch(database, store(chat_span(None, None)))
+        assert (found.prompt, found.response) == (None, None)
+
+    def test_dropped_attributes_make_it_incomplete(self, store: Store, database: Database, chat_span: Chat) -> None:
+        (found,) = read_batch(database, store(chat_span(dropped_attributes=3)))
+        assert found.incomplete == "attributes_dropped"
+
+    def test_a_missing_end_does_not(self, store: Store, database: Database, chat_span: Chat) -> None:
+        (found,) = read_batch(database, store(chat_span(complete=False)))
+        assert (found.incomplete, found.complete) == (None, False)
+
+    def test_a_damaged_row_spoils_itself_alone(self, store: Store, database: Database, chat_span: Chat) -> None:
+        outcome = store(chat_span(span_id="1" * 16), chat_span(span_id="2" * 16))
+        damaged = read_batch(database, outcome)[0].span_row_id
+        with database.write() as tx:
+            tx.execute(update(span_content).where(span_content.c.span_id == damaged).values(codec=9))
+        first, second = read_batch(database, outcome)
+        assert (first.prompt, first.incomplete) == (None, "content_unreadable")
+        assert (second.prompt, second.incomplete) == ("Hello?", None)
+
+
+class TestContexts:
+    def test_its_own_documents_come_first(
+        self, store: Store, database: Database, chat_span: Chat, retrieval_span: Chat
+    ) -> None:
+        chat = chat_span(attributes={"custodes.documents": '["own"]'})
+        found = retrieval_span("other", start_ns=chat.start_ns - 20, end_ns=chat.start_ns - 10)
+        assert read_batch(database, store(chat, found))[0].contexts == ("own",)
+
+    def test_else_those_its_trace_had_retrieved_latest_first(
+        self, store: Store, database: Database, chat_span: Chat, retrieval_span: Chat
+    ) -> None:
+        chat = chat_span()
+
+        def retrieval(n: int, *texts: str, end: int, trace_id: str = TRACE_ID) -> NormalSpan:
+            start_ns, end_ns = chat.start_ns - 100, chat.start_ns + end
+            return retrieval_span(*texts, span_id=f"{n:016x}", trace_id=trace_id, start_ns=start_ns, end_ns=end_ns)
+
+        spans = [
+            retrieval(1, "early", "both", end=-50),
+            retrieval(2, "late", "both", end=0),
+            retrieval(3, "too late", end=1),
+            retrieval(4, "elsewhere", end=-50, trace_id="1" * 32),
+        ]
+        assert read_batch(database, store(chat, *spans))[0].contexts == ("late", "both", "early")
+
+    def test_they_are_at_most_64(self, store: Store, database: Database, chat_span: Chat, retrieval_span: Chat) -> None:
+        chat = chat_span()
+        texts = [f"fact {n}" for n in range(100)]
+        found = retrieval_span(*texts, start_ns=chat.start_ns - 20, end_ns=chat.start_ns - 10)
+        assert read_batch(database, store(chat, found))[0].contexts == tuple(texts[:64])
+
+
+class TestSingleReaders:
+    def test_one_exchange_is_found_by_its_ids(self, store: Store, database: Database, chat_span: Chat) -> None:
+        one = chat_span()
+        store(one, chat_span(span_id="1" * 16))
+        with database.read() as tx:
+            found = read_exchange(tx, "default", one.trace_id, one.span_id)
+            assert found is not None
+            assert found.span_id == one.span_id
+            assert read_exchange(tx, "other", one.trace_id, one.span_id) is None
+            assert read_exchange(tx, "default", one.trace_id, "2" * 16) is None
+            assert [row.span_id for row in read_trace_exchanges(tx, "default", one.trace_id)] == ["1" * 16, one.span_id]
