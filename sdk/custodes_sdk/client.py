@@ -1,0 +1,355 @@
+"""The typed client: one method per REST endpoint.
+
+Arguments named ``start`` and ``end`` bound a time window: an aware ``datetime``, an RFC 3339 string, or the
+server's relative grammar (``"now-1h"``, ``"now"``). None leaves that side to the server's default.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from types import TracebackType
+from typing import Any, Literal, Self, TypeVar
+from urllib.parse import quote
+
+import httpx
+
+from custodes_sdk import models as answers
+from custodes_sdk.decoding import decode
+from custodes_sdk.errors import UnexpectedResponse
+from custodes_sdk.transport import Transport
+
+RowT = TypeVar("RowT")
+Moment = datetime | str | None
+
+_API = "/api/v1"
+# A full verification recomputes every leaf, which takes minutes on a large log.
+_VERIFY_TIMEOUT_S = 300.0
+# Strict actions answer only when their leaf is inside a signed checkpoint.
+_STRICT_TIMEOUT_S = 30.0
+
+
+class Client:
+    """A connection pool to one Custodes server, acting with one API key.
+
+    Safe to share between threads. Every method raises ``CustodesSdkError`` and nothing else on failure. Reads are
+    repeated after broken connections and after 503 with ``Retry-After``; writes are sent once.
+    """
+
+    def __init__(
+        self,
+        base_url: str,
+        api_key: str | None = None,
+        *,
+        connect_timeout_s: float = 1.0,
+        read_timeout_s: float = 10.0,
+        http: httpx.BaseTransport | None = None,
+    ) -> None:
+        timeout = httpx.Timeout(read_timeout_s, connect=connect_timeout_s)
+        self._transport = Transport(base_url, api_key, timeout=timeout, http=http)
+
+    def close(self) -> None:
+        """Close pooled connections."""
+        self._transport.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self.close()
+
+    # Identity and health
+
+    def me(self) -> answers.Me:
+        """Return who the server takes this client for."""
+        return decode(answers.Me, self._transport.get(f"{_API}/me"))
+
+    def health(self) -> answers.Health:
+        """Return whether traffic is accepted and scored; a server that is not ready is an answer, not an error."""
+        return decode(answers.Health, self._transport.get("/readyz", accept_status=(503,)))
+
+    # Aggregates
+
+    def overview(self, *, start: Moment = None, end: Moment = None) -> answers.Overview:
+        """Return services worst first, open incidents, recent events and totals of a window."""
+        return decode(answers.Overview, self._transport.get(f"{_API}/overview", _window(start, end)))
+
+    def timeseries(
+        self,
+        metric: str,
+        agg: str,
+        *,
+        start: Moment = None,
+        end: Moment = None,
+        group_by: str | None = None,
+        service: str | None = None,
+        step_s: int | None = None,
+    ) -> answers.Timeseries:
+        """Return one aggregation of one metric over time, in at most 300 buckets per group."""
+        params = _window(start, end) | {
+            "metric": metric,
+            "agg": agg,
+            "group_by": group_by,
+            "service": service,
+            "step": step_s,
+        }
+        return decode(answers.Timeseries, self._transport.get(f"{_API}/timeseries", params))
+
+    def ledger(self, *, start: Moment = None, end: Moment = None, service: str | None = None) -> answers.Ledger:
+        """Return what became of every span that arrived in a window."""
+        return decode(answers.Ledger, self._transport.get(f"{_API}/ledger", _window(start, end) | {"service": service}))
+
+    def coverage(self, *, start: Moment = None, end: Moment = None) -> answers.Page[answers.Coverage]:
+        """Return how complete each service's telemetry is."""
+        return self._page(answers.Coverage, "/coverage", _window(start, end))
+
+    # Traces and exchanges
+
+    def traces(
+        self,
+        *,
+        start: Moment = None,
+        end: Moment = None,
+        service: str | None = None,
+        model: str | None = None,
+        session: str | None = None,
+        user: str | None = None,
+        metric: str | None = None,
+        minimum: float | None = None,
+        maximum: float | None = None,
+        state: str | None = None,
+        query: str | None = None,
+        cursor: str | None = None,
+        limit: int | None = None,
+    ) -> answers.Page[answers.TraceRow]:
+        """Return one page of traces, newest first. ``minimum`` and ``maximum`` bound the score of ``metric``."""
+        params = _window(start, end) | {
+            "service": service,
+            "model": model,
+            "session": session,
+            "user": user,
+            "metric": metric,
+            "min": minimum,
+            "max": maximum,
+            "state": state,
+            "q": query,
+            "cursor": cursor,
+            "limit": limit,
+        }
+        return self._page(answers.TraceRow, "/traces", params)
+
+    def iterate_traces(
+        self,
+        *,
+        start: Moment = None,
+        end: Moment = None,
+        service: str | None = None,
+        model: str | None = None,
+        session: str | None = None,
+        user: str | None = None,
+        metric: str | None = None,
+        minimum: float | None = None,
+        maximum: float | None = None,
+        state: str | None = None,
+        query: str | None = None,
+    ) -> Iterator[answers.TraceRow]:
+        """Yield every trace that matches, newest first, reading page by page."""
+        cursor: str | None = None
+        while True:
+            page = self.traces(
+                start=start,
+                end=end,
+                service=service,
+                model=model,
+                session=session,
+                user=user,
+                metric=metric,
+                minimum=minimum,
+                maximum=maximum,
+                state=state,
+                query=query,
+                cursor=cursor,
+            )
+            yield from page.rows
+            if page.next_cursor is None or page.next_cursor == cursor:
+                return
+            cursor = page.next_cursor
+
+    def trace(self, trace_id: str) -> answers.Trace:
+        """Return one trace with its spans and exchanges."""
+        return decode(answers.Trace, self._transport.get(f"{_API}/traces/{_segment(trace_id)}"))
+
+    def exchange(self, exchange_id: str) -> answers.Exchange:
+        """Return one exchange with its scores."""
+        return decode(answers.Exchange, self._transport.get(f"{_API}/exchanges/{_segment(exchange_id)}"))
+
+    def reveal(self, exchange_id: str, reason: str) -> answers.RevealedExchange:
+        """Return one exchange with its text, after the audit log has recorded who asked and ``reason``."""
+        path = f"{_API}/exchanges/{_segment(exchange_id)}/reveal"
+        answer = self._transport.send("POST", path, json={"reason": reason}, read_timeout_s=_STRICT_TIMEOUT_S)
+        receipt = answer.get("audit") if isinstance(answer, dict) else None
+        return answers.RevealedExchange(
+            exchange=decode(answers.Exchange, answer),
+            audit=None if receipt is None else decode(answers.AuditReceipt, receipt),
+        )
+
+    # Incidents and decisions
+
+    def incidents(
+        self,
+        *,
+        state: str | None = None,
+        start: Moment = None,
+        end: Moment = None,
+        cursor: str | None = None,
+        limit: int | None = None,
+    ) -> answers.Page[answers.Incident]:
+        """Return one page of incidents, newest first; ``state`` is ``new``, ``resolved`` or ``all``."""
+        params = _window(start, end) | {"state": state, "cursor": cursor, "limit": limit}
+        return self._page(answers.Incident, "/incidents", params)
+
+    def incident(self, incident_id: str) -> answers.IncidentDetail:
+        """Return one incident with timeline, decisions, deliveries, policy and worst traces."""
+        return decode(answers.IncidentDetail, self._transport.get(f"{_API}/incidents/{_segment(incident_id)}"))
+
+    def decisions(
+        self,
+        *,
+        start: Moment = None,
+        end: Moment = None,
+        policy: str | None = None,
+        cursor: str | None = None,
+        limit: int | None = None,
+    ) -> answers.Page[answers.Decision]:
+        """Return one page of policy state changes, newest first."""
+        params = _window(start, end) | {"policy": policy, "cursor": cursor, "limit": limit}
+        return self._page(answers.Decision, "/decisions", params)
+
+    # Policies
+
+    def policies(self) -> answers.Page[answers.Policy]:
+        """Return every policy at its newest version."""
+        return self._page(answers.Policy, "/policies")
+
+    def policy(self, policy_id: str) -> answers.PolicyDetail:
+        """Return one policy with its source and versions."""
+        return decode(answers.PolicyDetail, self._transport.get(f"{_API}/policies/{_segment(policy_id)}"))
+
+    def submit_policy(self, source: str) -> answers.PolicyDraft:
+        """Submit policy YAML as a draft. Raises ``Invalid`` with findings when it does not compile."""
+        answer = self._transport.send(
+            "POST", f"{_API}/policies", content=source.encode(), content_type="application/yaml"
+        )
+        return decode(answers.PolicyDraft, answer)
+
+    def activate_policy(self, policy_id: str, version: str) -> answers.Policy:
+        """Make one version of a policy the active one."""
+        path = f"{_API}/policies/{_segment(policy_id)}/versions/{_segment(version)}/activate"
+        return decode(answers.Policy, self._transport.send("POST", path, read_timeout_s=_STRICT_TIMEOUT_S))
+
+    # Webhook endpoints, keys and detectors
+
+    def endpoints(self) -> answers.Page[answers.Endpoint]:
+        """Return every webhook receiver, without secrets."""
+        return self._page(answers.Endpoint, "/endpoints")
+
+    def create_endpoint(self, endpoint_id: str, url: str) -> answers.Endpoint:
+        """Register a webhook receiver; the answer holds its signing secret, which is shown only here."""
+        answer = self._transport.send("POST", f"{_API}/endpoints", json={"id": endpoint_id, "url": url})
+        return decode(answers.Endpoint, answer)
+
+    def delete_endpoint(self, endpoint_id: str) -> None:
+        """Remove a webhook receiver."""
+        self._transport.send("DELETE", f"{_API}/endpoints/{_segment(endpoint_id)}")
+
+    def keys(self) -> answers.Page[answers.Key]:
+        """Return the project's API keys, without secrets."""
+        return self._page(answers.Key, "/keys")
+
+    def create_key(self, role: str, *, expires: str | None = None) -> answers.Key:
+        """Create an API key; the answer holds its secret, which is shown only here."""
+        body = {"role": role} | ({"expires": expires} if expires else {})
+        return decode(answers.Key, self._transport.send("POST", f"{_API}/keys", json=body))
+
+    def revoke_key(self, key_id: str) -> None:
+        """Revoke an API key at once."""
+        self._transport.send("DELETE", f"{_API}/keys/{_segment(key_id)}")
+
+    def models(self) -> answers.Page[answers.Detector]:
+        """Return the detectors that have scored traffic."""
+        return self._page(answers.Detector, "/models")
+
+    # Audit log
+
+    def audit_status(self) -> answers.AuditStatus:
+        """Return the log's origin, key, size and last signed checkpoint."""
+        return decode(answers.AuditStatus, self._transport.get(f"{_API}/audit/status"))
+
+    def audit_checkpoint(self) -> str:
+        """Return the last signed checkpoint as a C2SP signed note."""
+        return self._transport.get_bytes(f"{_API}/audit/checkpoint").decode()
+
+    def audit_entries(
+        self,
+        *,
+        from_seq: int | None = None,
+        cursor: str | None = None,
+        limit: int | None = None,
+        order: Literal["asc", "desc"] | None = None,
+        action: str | None = None,
+        actor: str | None = None,
+        object: str | None = None,
+    ) -> answers.Page[answers.AuditEntry]:
+        """Return one page of signed audit entries, filtered by exact action, actor or object.
+
+        ``asc`` (the default) goes upwards from ``from_seq``, ``desc`` downwards from before it; without it the list
+        starts at the respective end. ``cursor`` continues a page and replaces ``from_seq``.
+        """
+        params = {
+            "from_seq": from_seq,
+            "cursor": cursor,
+            "limit": limit,
+            "order": order,
+            "action": action,
+            "actor": actor,
+            "object": object,
+        }
+        return self._page(answers.AuditEntry, "/audit/entries", params)
+
+    def audit_prove(self, seq: int) -> answers.InclusionProof:
+        """Return the proof that entry ``seq`` is inside the last signed checkpoint."""
+        return decode(answers.InclusionProof, self._transport.get(f"{_API}/audit/prove/{seq}"))
+
+    def audit_verify(self) -> answers.AuditVerification:
+        """Have the server recompute the whole log from its leaves; may take minutes."""
+        answer = self._transport.send("POST", f"{_API}/audit/verify", read_timeout_s=_VERIFY_TIMEOUT_S)
+        return decode(answers.AuditVerification, answer)
+
+    def _page(self, kind: type[RowT], path: str, params: dict[str, Any] | None = None) -> answers.Page[RowT]:
+        answer = self._transport.get(f"{_API}{path}", params)
+        if not isinstance(answer, dict) or not isinstance(answer.get("rows"), list):
+            raise UnexpectedResponse(f'{path}: expected {{"rows": […]}}; do the versions match?')
+        cursor = answer.get("next_cursor")
+        return answers.Page(
+            rows=tuple(decode(kind, row) for row in answer["rows"]),
+            next_cursor=None if cursor is None else str(cursor),
+        )
+
+
+def _window(start: Moment, end: Moment) -> dict[str, Any]:
+    return {"from": _moment(start), "to": _moment(end)}
+
+
+def _moment(moment: Moment) -> str | None:
+    if isinstance(moment, datetime):
+        if moment.tzinfo is None:
+            raise ValueError(f"{moment.isoformat()} has no time zone; pass an aware datetime")
+        return moment.astimezone(UTC).isoformat().replace("+00:00", "Z")
+    return moment
+
+
+def _segment(identifier: str) -> str:
+    """Return ``identifier`` safe as one path segment, so that an id can't reach another endpoint."""
+    return quote(identifier, safe="").replace(".", "%2E") if identifier in {".", ".."} else quote(identifier, safe="")
