@@ -1,0 +1,56 @@
+"""States as icon, word and colour together; never colour alone."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import streamlit as st
+
+from ui.components.safe_text import md_escape
+from ui.figures import state_text
+
+Colour = Literal["red", "orange", "yellow", "blue", "green", "gray"]
+
+SERVICE_STATES: dict[str, tuple[str, str, Colour]] = {
+    "ok": ("Within limits", ":material/check_circle:", "green"),
+    "pending": ("Pending", ":material/hourglass_top:", "yellow"),
+    "firing": ("Outside limits", ":material/error:", "red"),
+    "no_data": ("No data", ":material/do_not_disturb_on:", "gray"),
+    "error": ("Policy error", ":material/report:", "orange"),
+}
+SEVERITIES: dict[str, tuple[str, str, Colour]] = {
+    "critical": ("Critical", ":material/crisis_alert:", "red"),
+    "high": ("High", ":material/error:", "orange"),
+    "medium": ("Medium", ":material/warning:", "yellow"),
+    "low": ("Low", ":material/info:", "blue"),
+}
+INCIDENT_STATES: dict[str, tuple[str, str, Colour]] = {
+    "new": ("Open", ":material/notifications_active:", "red"),
+    "open": ("Open", ":material/notifications_active:", "red"),
+    "acknowledged": ("Acknowledged", ":material/visibility:", "yellow"),
+    "resolved": ("Resolved", ":material/check_circle:", "green"),
+}
+SCORE_STATES: dict[str, tuple[str, str, Colour]] = {
+    "assessed": ("Assessed", ":material/task_alt:", "green"),
+    "partial": ("Partly assessed", ":material/rule:", "yellow"),
+    "not_assessed": ("Not assessed", ":material/do_not_disturb_on:", "gray"),
+    "pending": ("Waiting for scores", ":material/hourglass_top:", "blue"),
+}
+DELIVERY_STATES: dict[str, tuple[str, str, Colour]] = {
+    "delivered": ("Delivered", ":material/check_circle:", "green"),
+    "pending": ("Waiting", ":material/hourglass_top:", "blue"),
+    "dead": ("Given up", ":material/error:", "red"),
+}
+
+OUTCOMES = {"delivered": "delivered", "retrylater": "will be tried again", "rejected": "rejected", "gone": "gone (410)"}
+
+
+def show_badge(vocabulary: dict[str, tuple[str, str, Colour]], state: str) -> None:
+    """Show ``state`` as a badge; a state the console does not know is shown by its own name."""
+    word, icon, colour = vocabulary.get(state, (md_escape(state_text(state) or "unknown"), ":material/help:", "gray"))
+    st.badge(word, icon=icon, color=colour)
+
+
+def state_word(vocabulary: dict[str, tuple[str, str, Colour]], state: str) -> str:
+    """Return the word for ``state``, for use in tables."""
+    return vocabulary[state][0] if state in vocabulary else state_text(state) or "unknown"
