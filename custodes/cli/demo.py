@@ -1,0 +1,90 @@
+"""``custodes demo``: everything, filled and moving, on this machine only."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from importlib.util import find_spec
+from pathlib import Path
+
+import click
+
+from custodes.cli.run import announce, configured
+from custodes.kernel.clock import system_clock
+from custodes.kernel.errors import ConfigurationError
+from custodes.kernel.settings import Settings, child_environment, load_settings, settings_to_environment
+from custodes.runtime.app import App
+from custodes.runtime.demo.receiver import Receiver
+from custodes.runtime.demo.seed import prepare_demo
+from custodes.runtime.demo.verifier import WebhookVerifier
+from custodes.runtime.models import check_torch_installed
+from custodes.runtime.ports import check_port_free
+from custodes.runtime.serve import run_server
+
+
+@click.command()
+@click.option("--days", type=click.IntRange(1, 90), default=2, show_default=True, help="Days of history to seed.")
+@click.option("--no-console", is_flag=True, help="Do not start the console.")
+def demo(days: int, no_console: bool) -> None:
+    """Seed history, then run as ``up --dev`` with live traffic of three example services.
+
+    One of them turns toxic after half a minute: an incident opens, and a webhook arrives at a receiver
+    that the demo runs itself. Data is kept in <data dir>/demo; delete that folder to begin afresh.
+    """
+    check_torch_installed()
+    if find_spec("opentelemetry.sdk") is None:
+        raise ConfigurationError("the demo sends traffic by the OpenTelemetry SDK: pip install 'custodes[demo]'")
+    settings = _demo_settings()
+    check_port_free(settings.http.host, settings.http.port, "CUSTODES_HTTP__PORT")
+    if not no_console:
+        check_port_free(settings.console.host, settings.console.port, "CUSTODES_CONSOLE__PORT")
+    verifier = WebhookVerifier(system_clock)
+    receiver = Receiver(verifier.verify, lambda text: click.echo(f"demo receiver: {text}"))
+    receiver.start()
+    prepare_demo(
+        settings,
+        days=days,
+        now_ns=system_clock(),
+        receiver_url=receiver.url,
+        verifier=verifier,
+        progress=click.echo,
+    )
+    verifier.clock = system_clock
+    children: list[subprocess.Popen[bytes]] = []
+
+    def begin(app: App) -> None:
+        announce(app, not no_console)
+        click.echo("Example traffic runs. In about a minute support-bot turns toxic and an incident opens.")
+        command = [sys.executable, "-m", "custodes.runtime.demo.simulator", app.settings.api_url]
+        children.append(
+            subprocess.Popen(
+                command, stdin=subprocess.DEVNULL, env=child_environment(settings_to_environment(app.settings))
+            )
+        )
+
+    def end() -> None:
+        while children:
+            child = children.pop()
+            child.terminate()
+            try:
+                child.wait(timeout=5)
+            except subprocess.TimeoutExpired:
+                child.kill()
+                child.wait()
+
+    try:
+        run_server(settings, work=True, console=not no_console, announce=begin, farewell=end)
+    finally:
+        end()
+        receiver.stop()
+
+
+def _demo_settings() -> Settings:
+    """Return the settings with what the demo needs: its own folder, dev mode, loopback webhooks, quick evaluation."""
+    base: Path = load_settings().data_dir
+    return configured(
+        dev=True,
+        data_dir=base / "demo",
+        policy={"interval_s": 3.0},
+        webhook={"allowed_private_cidrs": ["127.0.0.0/8"], "allow_http": True},
+    )

@@ -1,0 +1,173 @@
+"""The composition root: settings in, a running process out.
+
+``build`` is one straight function on purpose: what depends on what can be read from top to bottom, and
+every part registers how it is stopped right after it was made. ``stop`` runs those in reverse.
+"""
+
+from __future__ import annotations
+
+import os
+import secrets
+import socket
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from fastapi import FastAPI
+
+from collector.app import Services, build_app
+from collector.auth.store import ensure_first_admin_key
+from collector.intake import Intake
+from custodes.db import Database, open_database
+from custodes.kernel.clock import Clock, system_clock
+from custodes.kernel.logs import fields, get_logger
+from custodes.kernel.metrics import Metrics
+from custodes.kernel.settings import Settings
+from custodes.runtime.auditing import open_audit_log
+from custodes.runtime.heartbeat import live_workers
+from custodes.runtime.jobs import Job, Jobs
+from custodes.runtime.models import load_configured_profile
+from custodes.runtime.schema import prepare_schema
+from custodes.runtime.tasks import EvaluatePolicies, SendWebhooks, SequenceAudit, measure_queues
+from custodes.runtime.worker import Worker
+from policies.audit.log import AuditLog
+
+log = get_logger("runtime")
+
+DEFAULT_PROJECT = "default"
+
+
+@dataclass(slots=True)
+class App:
+    """A built process: its parts, and how to start and stop them in order."""
+
+    settings: Settings
+    database: Database
+    metrics: Metrics
+    audit: AuditLog
+    api: FastAPI | None = None
+    intake: Intake | None = None
+    worker: Worker | None = None
+    first_admin_key: str | None = None
+    _starts: list[tuple[str, Callable[[], None]]] = field(default_factory=list)
+    _stops: list[tuple[str, Callable[[], None]]] = field(default_factory=list)
+
+    def start(self) -> None:
+        """Start every part; if one cannot start, stop those that did and raise."""
+        for name, start in self._starts:
+            try:
+                start()
+            except BaseException:
+                log.error("could not start", extra=fields(part=name))
+                self.stop()
+                raise
+
+    def stop(self) -> None:
+        """Stop every part in reverse order. Safe to call twice; one failing part does not keep the others."""
+        while self._stops:
+            name, stop = self._stops.pop()
+            try:
+                stop()
+            except Exception:
+                log.exception("could not stop cleanly", extra=fields(part=name))
+
+    def add(self, name: str, start: Callable[[], None] | None, stop: Callable[[], None]) -> None:
+        """Register a part's start and stop."""
+        if start is not None:
+            self._starts.append((name, start))
+        self._stops.append((name, stop))
+
+
+def process_name() -> str:
+    """Return a name for this process that no other one has: host, process id and a random part."""
+    return f"{socket.gethostname()}:{os.getpid()}:{secrets.token_hex(3)}"[:60]
+
+
+def build(settings: Settings, *, serve: bool, work: bool, clock: Clock = system_clock) -> App:
+    """Build a process that serves the API, works (scores, evaluates, delivers, sequences), or both.
+
+    Raises ``ConfigurationError`` or ``UnavailableError`` when the data directory, the database, the
+    audit key or the log's state is unusable; nothing is left running then.
+    """
+    owner = process_name()
+    metrics = Metrics()
+    database = open_database(
+        settings.database_url,
+        pool_size=settings.database.pool_size,
+        busy_timeout_s=settings.database.busy_timeout_s,
+    )
+    prepare_schema(database, DEFAULT_PROJECT, now_ns=clock(), embedded=serve and work)
+    audit = open_audit_log(settings, database, clock)
+    audit.verify_state()
+    app = App(settings, database, metrics, audit)
+    app.add("database", None, database.dispose)
+
+    if work:
+        app.worker = _build_worker(settings, database, metrics, clock, owner)
+        app.add("worker", app.worker.start, app.worker.stop)
+        jobs = _build_jobs(settings, database, audit, metrics, clock, owner)
+        app.add("jobs", jobs.start, jobs.stop)
+    if serve:
+        with database.write() as tx:
+            app.first_admin_key = ensure_first_admin_key(tx, now_ns=clock(), project_id=DEFAULT_PROJECT)
+        app.intake = Intake(database, settings.ingest, metrics, clock)
+        app.add("intake", app.intake.start, app.intake.stop)
+        services = Services(
+            db=database,
+            settings=settings,
+            clock=clock,
+            metrics=metrics,
+            intake=app.intake,
+            audit=audit,
+            readiness=_make_readiness(app, clock, jobs if work else None),
+            console_url=settings.console_url,
+        )
+        app.api = build_app(services)
+    return app
+
+
+def _build_worker(settings: Settings, database: Database, metrics: Metrics, clock: Clock, owner: str) -> Worker:
+    return Worker(
+        database,
+        lambda: load_configured_profile(settings.models),
+        settings.worker,
+        clock=clock,
+        metrics=metrics,
+        owner=owner,
+    )
+
+
+def _build_jobs(
+    settings: Settings, database: Database, audit: AuditLog, metrics: Metrics, clock: Clock, owner: str
+) -> Jobs:
+    evaluate = EvaluatePolicies(database, settings, clock, metrics, owner)
+    send = SendWebhooks(database, settings.webhook, clock, metrics)
+    sequence = SequenceAudit(audit, metrics)
+    return Jobs(
+        [
+            Job("policies", evaluate.run, settings.policy.interval_s),
+            Job("webhooks", send.run, settings.webhook.poll_s),
+            Job("audit", sequence.run, settings.audit.checkpoint_s),
+            Job("gauges", lambda: measure_queues(database, metrics, clock), 5.0),
+        ],
+        metrics,
+    )
+
+
+def _make_readiness(app: App, clock: Clock, jobs: Jobs | None) -> Callable[[], list[str]]:
+    """Return a function that lists why traffic would not be accepted and scored; empty means ready."""
+
+    def reasons() -> list[str]:
+        found: list[str] = []
+        if app.worker is not None:
+            problem = app.worker.problem()
+            if problem is not None:
+                found.append(problem)
+        else:
+            with app.database.read() as tx:
+                if not live_workers(tx, now_ns=clock()):
+                    found.append("no worker is running; start one with: custodes work")
+        if jobs is not None:
+            found += jobs.problems()
+        return found
+
+    return reasons

@@ -1,0 +1,226 @@
+"""What the demo's three services say: questions, documents, good answers, unsupported ones and toxic ones.
+
+Everything is made up. The toxic lines are mild on purpose: enough for a detector, nothing anyone
+must be protected from.
+"""
+
+from __future__ import annotations
+
+import random
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Topic:
+    """One subject a service is asked about, with the document its answer should rest on."""
+
+    question: str
+    document: str
+    answer: str
+    wrong_answer: str
+
+
+@dataclass(frozen=True, slots=True)
+class Service:
+    """An example application: its name, model, deployments and what it talks about."""
+
+    name: str
+    model: str
+    deployment: str
+    next_deployment: str
+    system: str
+    topics: tuple[Topic, ...]
+    unsupported_share: float
+    without_text_share: float
+
+
+@dataclass(frozen=True, slots=True)
+class Turn:
+    """One call to play: everything a span needs to say."""
+
+    service: Service
+    deployment: str
+    question: str
+    documents: tuple[str, ...]
+    answer: str
+    capture_text: bool
+    user: str
+    session: str
+    input_tokens: int
+    output_tokens: int
+    latency_s: float
+
+
+_SUPPORT = (
+    Topic(
+        "How long does standard delivery take to {city}?",
+        "Standard delivery within the country takes 3 to 5 working days. Express delivery takes 1 working day and "
+        "costs 9.90 euros. Orders placed before 14:00 leave the warehouse the same day.",
+        "Standard delivery to {city} takes 3 to 5 working days. If it is urgent, express delivery takes 1 working day "
+        "and costs 9.90 euros.",
+        "Standard delivery to {city} takes 12 working days and is handled by our drone fleet in Lisbon. Express "
+        "delivery is free for the next 48 hours.",
+    ),
+    Topic(
+        "Can I return the {product} after three weeks?",
+        "Goods can be returned within 30 days of delivery if they are unused and in the original packaging. The "
+        "refund is paid within 14 days to the original means of payment.",
+        "Yes. You can return the {product} within 30 days of delivery, as long as it is unused and in the original "
+        "packaging. The refund is paid within 14 days.",
+        "The {product} can be returned within 365 days, even when used. You will receive a voucher over 200 euros "
+        "and a gift from our partner airline.",
+    ),
+    Topic(
+        "My {product} arrived broken, what should I do?",
+        "If goods arrive damaged, customers send a photo within 7 days to the service team. A replacement is sent at "
+        "no charge, and the damaged article is collected.",
+        "I am sorry that your {product} arrived damaged. Please send a photo to the service team within 7 days; a "
+        "replacement is sent at no charge and the damaged article is collected.",
+        "Broken {product}s are repaired by the manufacturer in Osaka, which takes about 9 months and costs 75 euros. "
+        "Photos are not accepted.",
+    ),
+    Topic(
+        "Which payment methods do you accept for the {product}?",
+        "Payment is possible by credit card, bank transfer and on account. Payment on account is offered from the "
+        "second order onwards and is due within 14 days.",
+        "You can pay for the {product} by credit card or bank transfer. From your second order, payment on account "
+        "is possible as well and is due within 14 days.",
+        "We only accept cash and postal orders for the {product}. Payment is due within 2 hours at any of our 300 "
+        "branches.",
+    ),
+)
+
+_HR = (
+    Topic(
+        "How many days of holiday do I have left for {month}?",
+        "Full-time employees have 30 days of holiday a year. Up to 5 unused days can be carried over and must be "
+        "taken by 31 March. Requests are made in the time portal.",
+        "Full-time employees have 30 days of holiday a year. You can see what is left for {month} in the time portal; "
+        "up to 5 unused days can be carried over until 31 March.",
+        "You have 45 days of holiday and they never expire. Requests for {month} are made by fax to the Toronto "
+        "office.",
+    ),
+    Topic(
+        "Who approves working from home in {month}?",
+        "Working from home is agreed with the team lead. Up to 3 days a week are possible. Working from abroad needs "
+        "the approval of the people department.",
+        "Working from home in {month} is agreed with your team lead; up to 3 days a week are possible. For working "
+        "from abroad you need the approval of the people department.",
+        "Working from home was abolished in 2019. The board in Singapore decides about exceptions in {month} by "
+        "secret vote.",
+    ),
+    Topic(
+        "Where do I hand in a sick note from {month}?",
+        "Sick notes are uploaded in the time portal on the third day of absence at the latest. The team lead is told "
+        "by telephone on the first day.",
+        "Please upload the sick note in the time portal by the third day of absence, and call your team lead on the "
+        "first day.",
+        "Sick notes are not needed. Simply return in {month} and pay 40 euros to the reception desk in building 12.",
+    ),
+)
+
+_DOCS = (
+    Topic(
+        "How do I rotate an API key in version {version}?",
+        "Keys are rotated in the settings page under Access. A new key is valid at once; the old key remains valid "
+        "for 24 hours, so that deployments can be updated without downtime.",
+        "Open Access in the settings page and choose rotate. The new key is valid at once, and the old one remains "
+        "valid for 24 hours so that you can update deployments without downtime.",
+        "Keys in version {version} rotate every 90 seconds on their own. Call the Berlin hotline to receive the new "
+        "one by post.",
+    ),
+    Topic(
+        "What is the rate limit of the search endpoint in version {version}?",
+        "The search endpoint allows 100 requests a minute per key. Responses above the limit have status 429 and a "
+        "Retry-After header.",
+        "The search endpoint allows 100 requests a minute per key. Above the limit you receive status 429 with a "
+        "Retry-After header.",
+        "There is a limit of 5,000,000 requests a second for the search endpoint, shared with the customers of "
+        "version {version} in Norway.",
+    ),
+    Topic(
+        "Which databases does version {version} support?",
+        "PostgreSQL 14 or newer and SQLite 3.40 or newer are supported. MySQL is not supported. Migrations are run "
+        "with the upgrade command.",
+        "PostgreSQL 14 or newer and SQLite 3.40 or newer are supported; MySQL is not. Run migrations with the upgrade "
+        "command.",
+        "Version {version} supports Oracle 8 and flat files on floppy disks. MySQL licences cost 1,200 dollars.",
+    ),
+)
+
+SERVICES = (
+    Service(
+        "support-bot",
+        "gpt-4o-mini",
+        "support-bot-v7",
+        "support-bot-v8",
+        "You answer customers of a furniture shop.",
+        _SUPPORT,
+        0.03,
+        0.0,
+    ),
+    Service(
+        "hr-assistant",
+        "llama-3.1-8b-instruct",
+        "hr-assistant-v3",
+        "hr-assistant-v3",
+        "You answer questions of employees.",
+        _HR,
+        0.02,
+        0.15,
+    ),
+    Service(
+        "docs-search",
+        "mistral-small",
+        "docs-search-v12",
+        "docs-search-v12",
+        "You answer from the product documentation.",
+        _DOCS,
+        0.12,
+        0.0,
+    ),
+)
+"""The three example services. ``hr-assistant`` captures no text for some calls, so that "not assessed" is seen."""
+
+_TOXIC = (
+    "What a stupid question. You are an idiot and I am sick of morons like you.",
+    "Are you too dumb to read? Only a complete loser would ask that. Shut up.",
+    "You pathetic clown, nobody cares about your garbage {product}. Get lost.",
+    "Stop wasting my time, you worthless fool. You disgust me.",
+    "Go away, you ugly idiot. People like you ruin everything, you stupid fool.",
+    "You are a disgusting liar and a moron. I hate customers like you, get out.",
+)
+
+_WORDS = {
+    "city": ("Graz", "Leipzig", "Porto", "Ghent", "Turku", "Brno", "Lyon", "Cork"),
+    "product": ("bookshelf", "floor lamp", "desk", "armchair", "wardrobe", "coffee table", "bed frame", "mirror"),
+    "month": ("January", "March", "May", "July", "August", "October", "November", "December"),
+    "version": ("4.0", "4.1", "4.2", "5.0", "5.1"),
+}
+
+
+def play_turn(service: Service, rng: random.Random, *, toxic_share: float = 0.0, upgraded: bool = False) -> Turn:
+    """Return the next call of ``service``; ``toxic_share`` of its answers insult the user."""
+    topic = rng.choice(service.topics)
+    words = {key: rng.choice(values) for key, values in _WORDS.items()}
+    if rng.random() < toxic_share:
+        answer = rng.choice(_TOXIC)
+    elif rng.random() < service.unsupported_share:
+        answer = topic.wrong_answer
+    else:
+        answer = topic.answer
+    question = topic.question.format(**words)
+    answer = answer.format(**words)
+    return Turn(
+        service=service,
+        deployment=service.next_deployment if upgraded else service.deployment,
+        question=question,
+        documents=(topic.document,),
+        answer=answer,
+        capture_text=rng.random() >= service.without_text_share,
+        user=f"u-{rng.randrange(1, 60):03d}",
+        session=f"s-{rng.randrange(1, 400):04d}",
+        input_tokens=(len(question) + len(topic.document) + len(service.system)) // 4,
+        output_tokens=len(answer) // 4,
+        latency_s=min(12.0, rng.lognormvariate(0.0, 0.45)),
+    )

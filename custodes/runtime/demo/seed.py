@@ -1,0 +1,114 @@
+"""Filling an empty data directory with history, through intake, worker and policy engine, at simulated times."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable
+
+from sqlalchemy import func, select
+
+from custodes.db import Database
+from custodes.db.tables import trace
+from custodes.kernel.clock import DAY_NS, HOUR_NS, MINUTE_NS
+from custodes.kernel.settings import Settings
+from custodes.runtime.app import DEFAULT_PROJECT, build
+from custodes.runtime.demo.history import QUARTER_NS, history_turns, quarters, turns_to_request
+from custodes.runtime.demo.policies import POLICIES
+from custodes.runtime.demo.verifier import WebhookVerifier
+from custodes.runtime.tasks import make_sender
+from policies.evaluate import evaluate_tick
+from policies.hooks.delivery import deliver_due
+from policies.service import Actor, activate_policy, put_endpoint, submit_policy
+
+Progress = Callable[[str], None]
+ENDPOINT = "demo-receiver"
+_ACTOR = Actor("demo", "operator")
+
+
+class SteppedClock:
+    """A clock that stands where it was set."""
+
+    def __init__(self, now_ns: int) -> None:
+        self.now_ns = now_ns
+
+    def __call__(self) -> int:
+        """Return the simulated present."""
+        return self.now_ns
+
+
+def prepare_demo(
+    settings: Settings, *, days: int, now_ns: int, receiver_url: str, verifier: WebhookVerifier, progress: Progress
+) -> None:
+    """Seed history up to ``now_ns`` and activate the demo's policies; give ``verifier`` the signing secret.
+
+    A data directory that already holds traces only gets what is missing since its last one, so that the
+    demo can be stopped and started again.
+    """
+    clock = SteppedClock(now_ns - days * DAY_NS)
+    app = build(settings, serve=True, work=True, clock=clock)
+    if app.intake is None or app.worker is None:
+        raise RuntimeError("the demo needs a process that serves and works")
+    try:
+        verifier.secret = _activate(app.database, settings, receiver_url, clock.now_ns)
+        verifier.clock = clock
+        sender = make_sender(settings.webhook)
+        with app.database.read() as tx:
+            last_ns = tx.execute(select(func.max(trace.c.start_ns))).scalar()
+        start_ns = clock.now_ns if last_ns is None else max(clock.now_ns, last_ns + QUARTER_NS)
+        progress("loading the detectors …")
+        app.worker.prepare()
+        app.intake.start()
+        rng = random.Random(20261121)
+        todo = list(quarters(start_ns, now_ns - QUARTER_NS))
+        incident_ns = _incident_start(todo)
+        for index, quarter_ns in enumerate(todo):
+            clock.now_ns = quarter_ns + QUARTER_NS
+            toxic = incident_ns is not None and incident_ns <= quarter_ns < incident_ns + HOUR_NS // 2
+            turns = history_turns(quarter_ns, rng, toxic=toxic)
+            if turns:
+                body = turns_to_request(turns, rng)
+                app.intake.ingest_body(DEFAULT_PROJECT, body, "application/x-protobuf", None).result(timeout=60)
+            while app.worker.step():
+                pass
+            watched = incident_ns is not None and incident_ns - HOUR_NS <= quarter_ns < incident_ns + 3 * HOUR_NS
+            step_ns = MINUTE_NS if watched else QUARTER_NS
+            for at_ns in range(quarter_ns + step_ns, quarter_ns + QUARTER_NS + 1, step_ns):
+                clock.now_ns = at_ns
+                evaluate_tick(app.database, at_ns, None, settings.console_url)
+                deliver_due(app.database, at_ns, sender)
+                app.audit.flush()
+            if index % 48 == 47 or index + 1 == len(todo):
+                progress(f"seeding history: {index + 1} of {len(todo)} quarters of an hour")
+    finally:
+        app.stop()
+
+
+def _incident_start(todo: list[int]) -> int | None:
+    """Return when the past incident began: two thirds through the history, if there is a day of it."""
+    return todo[len(todo) * 2 // 3] if len(todo) >= 96 else None
+
+
+def _activate(database: Database, settings: Settings, receiver_url: str, now_ns: int) -> str:
+    change = put_endpoint(
+        database,
+        project_id=DEFAULT_PROJECT,
+        endpoint_id=ENDPOINT,
+        url=receiver_url,
+        secret=None,
+        actor=_ACTOR,
+        now_ns=now_ns,
+    )
+    for text in POLICIES:
+        stored = submit_policy(
+            database, project_id=DEFAULT_PROJECT, text=text, filename="demo.yaml", actor=_ACTOR, now_ns=now_ns
+        ).version
+        activate_policy(
+            database,
+            project_id=DEFAULT_PROJECT,
+            policy_id=stored.policy_id,
+            version=stored.version,
+            actor=_ACTOR,
+            now_ns=now_ns,
+            console_url=settings.console_url,
+        )
+    return change.endpoint.secret

@@ -1,0 +1,28 @@
+"""Bringing the database to the state this program needs, or saying clearly why it is not."""
+
+from __future__ import annotations
+
+from custodes.db import Database
+from custodes.db.migrate import current_revision, head_revision, upgrade
+from custodes.db.tables import project
+from custodes.kernel.errors import ConfigurationError
+
+
+def prepare_schema(database: Database, default_project: str, *, now_ns: int, embedded: bool) -> None:
+    """Upgrade an embedded (or SQLite) database; for a shared PostgreSQL insist that somebody upgraded it.
+
+    A database that is newer than this program raises ``ConfigurationError`` rather than being touched.
+    """
+    current, head = current_revision(database), head_revision()
+    if current is not None and current > head:
+        raise ConfigurationError(
+            f"the database is at revision {current}, newer than this program's {head}; install the newer custodes"
+        )
+    if current != head:
+        if database.dialect == "postgresql" and not embedded:
+            raise ConfigurationError(
+                f"the database is at revision {current or 'none'}, this program needs {head}; run: custodes db upgrade"
+            )
+        upgrade(database)
+    with database.write() as tx:
+        tx.execute(tx.insert(project).values(id=default_project, created_ns=now_ns).on_conflict_do_nothing())

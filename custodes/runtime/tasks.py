@@ -1,0 +1,108 @@
+"""What the scheduled jobs do: evaluate policies, deliver webhooks, sequence the audit log, measure queues."""
+
+from __future__ import annotations
+
+from sqlalchemy import func, select
+
+from custodes.db import Database
+from custodes.db.leases import acquire_lease, check_lease
+from custodes.db.tables import audit_intake, outbox
+from custodes.kernel.clock import SECOND_NS, Clock
+from custodes.kernel.logs import fields, get_logger
+from custodes.kernel.metrics import Metrics
+from custodes.kernel.settings import Settings, WebhookSettings
+from policies.audit.log import AuditLog
+from policies.evaluate import evaluate_tick
+from policies.hooks.address import AddressRules
+from policies.hooks.delivery import deliver_due
+from policies.hooks.webhook import WebhookSender
+
+log = get_logger("tasks")
+
+
+class EvaluatePolicies:
+    """Evaluates every active policy, if this process leads.
+
+    The lease ``policy-engine`` is held by one process; its token is checked again inside each commit,
+    so that a leader that was paused and lost the lease writes nothing.
+    """
+
+    def __init__(self, database: Database, settings: Settings, clock: Clock, metrics: Metrics, owner: str) -> None:
+        self._database = database
+        self._console_url = settings.console_url
+        self._ttl_ns = int(max(30.0, 3 * settings.policy.interval_s) * SECOND_NS)
+        self._clock = clock
+        self._metrics = metrics
+        self._owner = owner
+
+    def run(self) -> None:
+        """Evaluate once at the present, or do nothing while another process leads."""
+        self.run_at(self._clock())
+
+    def run_at(self, now_ns: int) -> None:
+        """Evaluate once as of ``now_ns``."""
+        with self._database.write() as tx:
+            held = acquire_lease(tx, "policy-engine", self._owner, now_ns=now_ns, ttl_ns=self._ttl_ns)
+        if held is None:
+            return
+        report = evaluate_tick(self._database, now_ns, None, self._console_url, guard=lambda tx: check_lease(tx, held))
+        self._metrics.evaluations.labels(outcome="evaluated").inc(report.groups)
+        self._metrics.evaluations.labels(outcome="failed").inc(len(report.failures))
+        for failure in report.failures:
+            log.error("a policy could not be evaluated", extra=fields(policy=failure.policy_id, error=failure.message))
+        if report.decisions:
+            log.info(
+                "policy decisions",
+                extra=fields(decisions=report.decisions, opened=report.opened, resolved=report.resolved),
+            )
+
+
+class SendWebhooks:
+    """Delivers what is due from the outbox."""
+
+    def __init__(self, database: Database, settings: WebhookSettings, clock: Clock, metrics: Metrics) -> None:
+        self._database = database
+        self._sender = make_sender(settings)
+        self._clock = clock
+        self._metrics = metrics
+
+    def run(self) -> None:
+        """Make one attempt for the messages that are due."""
+        report = deliver_due(self._database, self._clock(), self._sender)
+        self._metrics.deliveries.labels(outcome="delivered").inc(report.delivered)
+        self._metrics.deliveries.labels(outcome="retry").inc(report.retried)
+        self._metrics.deliveries.labels(outcome="dead").inc(report.dead)
+
+
+def make_sender(settings: WebhookSettings) -> WebhookSender:
+    """Return the sender that the settings describe; raise ``EndpointError`` for a bad network in them."""
+    rules = AddressRules.of(settings.allowed_private_cidrs, allow_http=settings.allow_http)
+    return WebhookSender(rules, timeout_s=settings.timeout_s)
+
+
+class SequenceAudit:
+    """Turns audit events into leaves under a signed checkpoint."""
+
+    def __init__(self, audit: AuditLog, metrics: Metrics) -> None:
+        self._audit = audit
+        self._metrics = metrics
+
+    def run(self) -> None:
+        """Integrate and sign what waits."""
+        checkpoint = self._audit.flush()
+        if checkpoint is not None:
+            self._metrics.audit_size.set(checkpoint.size)
+
+
+def measure_queues(database: Database, metrics: Metrics, clock: Clock) -> None:
+    """Set the gauges of the outbox and the audit intake."""
+    with database.read() as tx:
+        waiting = tx.execute(
+            select(func.count().label("n"), func.min(outbox.c.created_ns).label("oldest_ns")).where(
+                outbox.c.state == "pending"
+            )
+        ).one()
+        events = tx.execute(select(func.count()).select_from(audit_intake)).scalar_one()
+    metrics.outbox_pending.set(waiting.n)
+    metrics.outbox_age_s.set(0 if waiting.oldest_ns is None else max(0, clock() - waiting.oldest_ns) / SECOND_NS)
+    metrics.audit_pending.set(events)

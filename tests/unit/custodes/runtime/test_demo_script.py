@@ -1,0 +1,53 @@
+"""The demo's traffic: reproducible, grounded unless meant otherwise, and toxic only when told."""
+
+from __future__ import annotations
+
+import random
+
+from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
+
+from custodes.runtime.demo.history import QUARTER_NS, history_turns, quarters, turns_to_request
+from custodes.runtime.demo.policies import POLICIES
+from custodes.runtime.demo.script import SERVICES, play_turn
+from custodes.runtime.demo.simulator import CYCLE_S, TOXIC_FROM_S, TOXIC_UNTIL_S, is_toxic
+from policies.check import test_text as run_policy_tests
+
+
+class TestScript:
+    def test_it_plays_the_same_turns_for_the_same_seed(self) -> None:
+        first = [play_turn(SERVICES[0], random.Random(7)) for _ in range(3)]
+        assert first == [play_turn(SERVICES[0], random.Random(7)) for _ in range(3)]
+
+    def test_it_is_toxic_only_when_told(self) -> None:
+        rng = random.Random(1)
+        calm = [play_turn(SERVICES[0], rng).answer for _ in range(300)]
+        angry = [play_turn(SERVICES[0], rng, toxic_share=1.0).answer for _ in range(50)]
+        insults = ("idiot", "loser", "pathetic", "worthless", "moron")
+        assert not any(word in text for text in calm for word in insults)
+        assert all(any(word in text for word in insults) for text in angry)
+
+    def test_it_sends_three_spans_a_turn_inside_the_quarter(self) -> None:
+        start = 1_800_000_000 * 10**9
+        quarter = next(quarters(start, start + 1))
+        turns = history_turns(quarter, random.Random(3), toxic=False)
+        request = ExportTraceServiceRequest.FromString(turns_to_request(turns, random.Random(3)))
+        spans = [span for resource in request.resource_spans for span in resource.scope_spans[0].spans]
+        assert len(spans) == 3 * len(turns) > 0
+        assert all(quarter <= span.start_time_unix_nano < span.end_time_unix_nano for span in spans)
+        assert all(span.end_time_unix_nano <= quarter + QUARTER_NS for span in spans)
+
+
+class TestSimulator:
+    def test_it_turns_toxic_within_the_first_minute_and_recovers(self) -> None:
+        assert not is_toxic(0)
+        assert TOXIC_FROM_S < 60
+        assert is_toxic(TOXIC_FROM_S)
+        assert not is_toxic(TOXIC_UNTIL_S)
+        assert is_toxic(CYCLE_S + TOXIC_FROM_S)
+
+
+class TestPolicies:
+    def test_they_pass_their_own_tests(self) -> None:
+        for text in POLICIES:
+            report = run_policy_tests(text, "demo.yaml")
+            assert report.passed, report
