@@ -1,0 +1,118 @@
+"""Every page of the console in a real browser, before the real server and its demo traffic."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+from playwright.sync_api import Browser, Page, expect
+
+from custodes_sdk import Client
+
+pytestmark = [pytest.mark.browser, pytest.mark.timeout(300)]
+
+PICTURES = Path(__file__).parent / "screenshots"
+PAGES = ["overview", "traces", "trace", "incidents", "incident", "audit", "entry"]
+
+
+@pytest.fixture(scope="module")
+def addresses(api_url: str) -> dict[str, str]:
+    """The path of every page, with ids that the running demo has."""
+    with Client(api_url) as client:
+        incident = client.incidents(state="all").rows[0]
+        traces = client.traces(metric="hallucination", minimum=0.3, limit=1).rows or client.traces(limit=1).rows
+    return {
+        "overview": "/",
+        "traces": "/traces",
+        "trace": f"/trace?id={traces[0].trace_id}",
+        "incidents": "/incidents",
+        "incident": f"/incident?id={incident.id}",
+        "audit": "/audit",
+        "entry": "/audit?seq=0",
+    }
+
+
+def tiles(page: Page) -> Iterator[str]:
+    for name in ("stException", "stAlertContentError"):
+        for found in page.get_by_test_id(name).all():
+            yield found.inner_text()
+
+
+class TestEveryPage:
+    @pytest.mark.parametrize(("size", "theme"), [("desktop", "light"), ("desktop", "dark"), ("phone", "dark")])
+    @pytest.mark.parametrize("name", PAGES)
+    def test_it_opens_without_any_error(
+        self,
+        browser: Browser,
+        looking: ModuleType,
+        console_url: str,
+        addresses: dict[str, str],
+        name: str,
+        size: str,
+        theme: str,
+    ) -> None:
+        page, findings = looking.open_page(browser, console_url, size=size, theme=theme)
+        page.goto(console_url + addresses[name])
+        looking.settle(page)
+        looking.photograph(page, PICTURES / f"{name}-{size}-{theme}.png")
+        assert list(tiles(page)) == []
+        assert findings.is_clean(), findings
+        assert page.locator("[data-testid=stMain] h1").count() == 1
+        overflow = page.evaluate("document.documentElement.scrollWidth - document.documentElement.clientWidth")
+        assert overflow <= 0, "the page is wider than the window"
+
+
+class TestJourneys:
+    def test_it_opens_a_trace_by_its_row(self, browser: Browser, looking: ModuleType, console_url: str) -> None:
+        page, _ = looking.open_page(browser, console_url)
+        page.goto(f"{console_url}/traces")
+        looking.settle(page)
+        # The table is drawn on a canvas, so its first row is a place: below the header of 35 pixels.
+        table = page.get_by_test_id("stDataFrame").bounding_box()
+        assert table is not None
+        page.mouse.click(table["x"] + 60, table["y"] + 54)
+        page.wait_for_url("**/trace?id=*")
+        expect(page.get_by_role("heading", name="Verdict").first).to_be_visible()
+
+    def test_it_leads_from_a_webhook_link_to_the_incident_and_on_to_its_audit_entry(
+        self, browser: Browser, looking: ModuleType, console_url: str, addresses: dict[str, str]
+    ) -> None:
+        page, findings = looking.open_page(browser, console_url)
+        page.goto(f"{console_url}/go?to={addresses['incident'].replace('?', '%3F').replace('=', '%3D')}")
+        looking.settle(page)
+        expect(page.get_by_role("heading", name="What happened")).to_be_visible()
+        page.get_by_role("link", name="No. ").first.click()
+        expect(page.get_by_role("heading", name="Inclusion proof")).to_be_visible()
+        assert findings.is_clean(), findings
+
+    def test_it_verifies_the_audit_log(self, browser: Browser, looking: ModuleType, console_url: str) -> None:
+        page, findings = looking.open_page(browser, console_url)
+        page.goto(f"{console_url}/audit")
+        looking.settle(page)
+        page.get_by_role("button", name="Verify the whole log").click()
+        expect(page.get_by_text("The log is intact")).to_be_visible()
+        expect(page.get_by_text("custodes audit verify").first).to_be_visible()
+        looking.photograph(page, PICTURES / "audit-verified-desktop-light.png")
+        assert findings.is_clean(), findings
+
+    def test_it_keeps_filters_in_the_address(self, browser: Browser, looking: ModuleType, console_url: str) -> None:
+        page, _ = looking.open_page(browser, console_url)
+        page.goto(f"{console_url}/traces?service=support-bot&metric=Toxicity&range=1h")
+        looking.settle(page)
+        expect(page.get_by_role("textbox", name="Service")).to_have_value("support-bot")
+        page.get_by_role("textbox", name="Search").fill("nothing-is-called-like-this")
+        page.get_by_role("textbox", name="Search").press("Enter")
+        expect(page.get_by_text("No trace matches")).to_be_visible()
+        assert "q=nothing-is-called-like-this" in page.url
+        assert "service=support-bot" in page.url
+
+    def test_it_refreshes_itself(self, browser: Browser, looking: ModuleType, console_url: str) -> None:
+        page, findings = looking.open_page(browser, console_url)
+        page.goto(console_url)
+        looking.settle(page)
+        stamp = page.get_by_text("Updated ").first
+        before = stamp.inner_text()
+        expect(stamp).not_to_have_text(before, timeout=40_000)
+        assert findings.is_clean(), findings
