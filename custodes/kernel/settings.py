@@ -89,7 +89,7 @@ class IngestSettings(_Section):
 class WorkerSettings(_Section):
     """Scoring."""
 
-    lease_s: float = Field(default=120.0, gt=1, description="Seconds a claimed batch stays with its worker.")
+    lease_s: float = Field(default=15.0, gt=1, description="Seconds a claimed batch outlives a worker that died.")
     poll_s: float = Field(default=0.25, gt=0, description="Seconds between looks for work when idle.")
     batches: int = Field(default=16, ge=1, description="Most ingest batches claimed at once.")
     max_attempts: int = Field(default=5, ge=1, description="Tries before a batch is set aside as failed.")

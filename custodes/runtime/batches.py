@@ -53,6 +53,17 @@ def claim_batches(tx: WriteTx, owner: str, *, now_ns: int, lease_ns: int, limit:
     return [ClaimedBatch(row.id, row.project_id, row.attempts + 1) for row in rows]
 
 
+def renew_batches(tx: WriteTx, owner: str, claimed: Sequence[ClaimedBatch], *, until_ns: int) -> None:
+    """Keep those of ``claimed`` that are still ours until ``until_ns``."""
+    held = still_held(tx, owner, claimed)
+    if held:
+        tx.execute(
+            update(ingest_batch)
+            .where(ingest_batch.c.id.in_([batch.id for batch in held]))
+            .values(lease_until_ns=until_ns)
+        )
+
+
 def still_held(tx: WriteTx, owner: str, claimed: Sequence[ClaimedBatch]) -> list[ClaimedBatch]:
     """Return those of ``claimed`` that are still ours, locked until the transaction ends."""
     columns = ingest_batch.c

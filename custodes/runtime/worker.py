@@ -16,8 +16,15 @@ from custodes.kernel.errors import CustodesError, UnavailableError
 from custodes.kernel.logs import fields, get_logger
 from custodes.kernel.metrics import Metrics
 from custodes.kernel.settings import WorkerSettings
-from custodes.runtime.batches import ClaimedBatch, claim_batches, mark_batches, read_backlog, still_held
-from custodes.runtime.heartbeat import BEAT_NS, beat, rest
+from custodes.runtime.batches import (
+    ClaimedBatch,
+    claim_batches,
+    mark_batches,
+    read_backlog,
+    renew_batches,
+    still_held,
+)
+from custodes.runtime.heartbeat import BEAT_NS, Pulse, beat, rest
 from custodes.runtime.scoring import ScoredReport, Scorer, ScoringProfile
 
 log = get_logger("worker")
@@ -94,17 +101,25 @@ class Worker:
         if not claimed:
             return 0
         began = time.monotonic()
-        try:
-            self._count(scorer.score(claimed))
-        except UnavailableError:
-            # Not the batches' fault: they come back when their lease runs out.
-            raise
-        except Exception as error:
-            # Whatever went wrong, it must not end the loop: the batches are tried again alone.
-            log.exception("scoring failed", extra=fields(batches=len(claimed), error=type(error).__name__))
-            self._retry_alone(scorer, claimed)
+        with Pulse(lambda: self._renew(claimed), self._settings.lease_s / 3):
+            try:
+                self._count(scorer.score(claimed))
+            except UnavailableError:
+                # Not the batches' fault: they come back when their lease runs out.
+                raise
+            except Exception as error:
+                # Whatever went wrong, it must not end the loop: the batches are tried again alone.
+                log.exception("scoring failed", extra=fields(batches=len(claimed), error=type(error).__name__))
+                self._retry_alone(scorer, claimed)
         self._metrics.scoring_seconds.observe(time.monotonic() - began)
         return len(claimed)
+
+    def _renew(self, claimed: list[ClaimedBatch]) -> None:
+        """Keep the batches in hand, and say that this worker lives."""
+        now_ns = self._clock()
+        with self._database.write() as tx:
+            renew_batches(tx, self._owner, claimed, until_ns=now_ns + int(self._settings.lease_s * SECOND_NS))
+            beat(tx, self._owner, now_ns=now_ns)
 
     def _retry_alone(self, scorer: Scorer, claimed: list[ClaimedBatch]) -> None:
         """Try every batch by itself, so that one that cannot be scored does not hold back its neighbours."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from custodes.db import Database
 from custodes.db.tables import ingest_batch
-from custodes.runtime.batches import claim_batches, mark_batches, read_backlog, still_held
+from custodes.runtime.batches import claim_batches, mark_batches, read_backlog, renew_batches, still_held
 
 LEASE_NS = 100
 
@@ -58,6 +58,15 @@ class TestHolding:
             # The same owner, but an older claim: the fencing token tells them apart.
             assert still_held(tx, "a", late) == []
             assert still_held(tx, "a", fresh) == fresh
+
+    def test_it_keeps_a_batch_that_is_renewed_and_only_its_holder_can_renew(self, database: Database) -> None:
+        add_batches(database, 1)
+        with database.write() as tx:
+            held = claim_batches(tx, "a", now_ns=0, lease_ns=LEASE_NS, limit=1)
+            renew_batches(tx, "a", held, until_ns=1000)
+            renew_batches(tx, "b", held, until_ns=9000)
+        assert claim(database, "b", LEASE_NS + 1) == []
+        assert len(claim(database, "b", 1001)) == 1
 
     def test_it_counts_what_waits(self, database: Database) -> None:
         add_batches(database, 3)

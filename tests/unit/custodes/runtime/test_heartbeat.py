@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import threading
+
 from custodes.db import Database
 from custodes.kernel.clock import DAY_NS
-from custodes.runtime.heartbeat import TTL_NS, beat, live_workers, rest
+from custodes.kernel.errors import UnavailableError
+from custodes.runtime.heartbeat import TTL_NS, Pulse, beat, live_workers, rest
 
 
 class TestHeartbeat:
@@ -24,3 +27,23 @@ class TestHeartbeat:
             beat(tx, "died", now_ns=0)
             beat(tx, "new", now_ns=2 * DAY_NS)
             assert live_workers(tx, now_ns=1) == 1  # "new" only: its lease ends later than 1, "died" is gone
+
+
+class TestPulse:
+    def test_it_beats_until_the_block_ends_also_after_a_failure(self) -> None:
+        beats = threading.Semaphore(0)
+        count = 0
+
+        def run() -> None:
+            nonlocal count
+            count += 1
+            beats.release()
+            if count == 1:
+                raise UnavailableError("not now")
+
+        with Pulse(run, 0.01):
+            for _ in range(3):
+                assert beats.acquire(timeout=10)
+        ended = count
+        threading.Event().wait(0.1)
+        assert count == ended
