@@ -85,7 +85,7 @@ def add_intake(tx: WriteTx, at_ns: int, body: bytes) -> int:
 def load_intake(tx: ReadTx, up_to: int, limit: int) -> list[PendingEvent]:
     """Return the oldest waiting events with a number of at most ``up_to``, in order of their number."""
     query = select(audit_intake).where(audit_intake.c.id <= up_to).order_by(audit_intake.c.id).limit(limit)
-    return [PendingEvent(row.id, row.at_ns, bytes(row.body)) for row in tx.execute(query)]
+    return [PendingEvent(row.id, row.at_ns, _to_bytes(row.body)) for row in tx.execute(query)]
 
 
 def last_intake_id(tx: ReadTx) -> int | None:
@@ -113,13 +113,13 @@ def lock_head(tx: WriteTx) -> StoredHead:
     """Return the head and hold it until the transaction ends; an empty head is created at first use."""
     tx.execute(tx.insert(audit_head).values(id=_HEAD_ID, size=0, frontier=b"").on_conflict_do_nothing())
     row = tx.execute(select(audit_head).where(audit_head.c.id == _HEAD_ID).with_for_update()).one()
-    return StoredHead(int(row.size), bytes(row.frontier))
+    return StoredHead(int(row.size), _to_bytes(row.frontier))
 
 
 def load_head(tx: ReadTx) -> StoredHead:
     """Return the head; an empty one if the log was never started."""
     row = tx.execute(select(audit_head).where(audit_head.c.id == _HEAD_ID)).first()
-    return StoredHead(0, b"") if row is None else StoredHead(int(row.size), bytes(row.frontier))
+    return StoredHead(0, b"") if row is None else StoredHead(int(row.size), _to_bytes(row.frontier))
 
 
 def save_head(tx: WriteTx, head: StoredHead) -> None:
@@ -241,8 +241,8 @@ def _to_leaf(row: Row[*tuple[Any, ...]]) -> StoredLeaf:
     return StoredLeaf(
         int(row.seq),
         int(row.intake_id),
-        bytes(row.body),
-        bytes(row.hash),
+        _to_bytes(row.body),
+        _to_bytes(row.hash),
         int(row.at_ns),
         row.action,
         row.actor,
@@ -254,4 +254,12 @@ def _to_leaf(row: Row[*tuple[Any, ...]]) -> StoredLeaf:
 def _to_checkpoint(row: Row[*tuple[Any, ...]] | None) -> StoredCheckpoint | None:
     if row is None:
         return None
-    return StoredCheckpoint(int(row.size), bytes(row.root), row.note, int(row.at_ns))
+    return StoredCheckpoint(int(row.size), _to_bytes(row.root), row.note, int(row.at_ns))
+
+
+def _to_bytes(value: Any) -> bytes:
+    """Return a stored value as bytes.
+
+    SQLite keeps whatever type an outsider wrote; a leaf that became text must fail as a wrong hash does.
+    """
+    return bytes(value) if isinstance(value, bytes | memoryview) else str(value).encode("utf-8", "surrogatepass")

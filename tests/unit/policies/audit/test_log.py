@@ -379,6 +379,16 @@ class TestRunningProcess:
         with bench.database.read() as tx:
             assert store.count_intake(tx)[0] == 1
 
+    def test_it_refuses_a_body_that_became_text(self, bench: Bench) -> None:
+        if bench.database.dialect != "sqlite":
+            return  # PostgreSQL's bytea column takes bytes only.
+        bench.fill(4)
+        with bench.database.write() as tx:
+            lift_guard(tx, "audit_leaf")
+            tx.execute(text("UPDATE audit_leaf SET body = 'x' || CAST(body AS TEXT) WHERE seq = 2"))
+        with pytest.raises(LogStateError):
+            bench.open_log().verify_state()
+
     def test_it_stops_when_the_edge_tile_is_edited(self, bench: Bench) -> None:
         bench.fill(4)
         with bench.database.write() as tx:
