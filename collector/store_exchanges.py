@@ -65,8 +65,9 @@ def write_exchanges(
             again.append({"row": arrival.row_id, "batch_id": batch, "segment_id": segment, "at_ns": at_ns})
         else:
             arrived_ns = received_ns[arrival.request]
-            new.append((arrival.row_id, arrival.project, arrival.trace_id, batch, segment, at_ns, arrived_ns))
-    columns = ("span_id", "project_id", "trace_id", "batch_id", "segment_id", "at_ns", "received_ns")
+            service = arrival.segment.service
+            new.append((arrival.row_id, arrival.project, arrival.trace_id, batch, segment, at_ns, arrived_ns, service))
+    columns = ("span_id", "project_id", "trace_id", "batch_id", "segment_id", "at_ns", "received_ns", "service")
     tx.execute_driver(tx.bulk_insert_sql(exchange, columns), new)
     statement = update(exchange).where(exchange.c.span_id == bindparam("row"))
     tx.execute_many(statement, again)

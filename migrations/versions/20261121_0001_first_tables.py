@@ -119,6 +119,7 @@ def upgrade() -> None:
         sa.Column("segment_id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
         sa.Column("at_ns", sa.BigInteger(), nullable=False),
         sa.Column("received_ns", sa.BigInteger(), nullable=False),
+        sa.Column("service", sa.String(length=256), nullable=False),
         sa.Column("scored_ns", sa.BigInteger(), nullable=True),
         sa.Column("rolled_segment_id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=True),
         sa.Column("rolled_minute", sa.BigInteger(), nullable=True),

@@ -30,13 +30,15 @@ HERE = Path(__file__).parent
 
 @dataclass(frozen=True)
 class RunningDemo:
-    """Where the demo listens."""
+    """Where the demo listens, what it prints, and when it was up."""
 
     api_url: str
     console_url: str
+    log: Path
+    up_s: float
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def demo(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningDemo]:
     """Run ``custodes demo`` until the tests are over; an incident is in its history."""
     folder = tmp_path_factory.mktemp("demo")
@@ -56,12 +58,12 @@ def demo(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningDemo]:
             stdout=out,
             stderr=subprocess.STDOUT,
         )
-    running = RunningDemo(f"http://127.0.0.1:{api_port}", f"http://127.0.0.1:{console_port}")
+    api, console = f"http://127.0.0.1:{api_port}", f"http://127.0.0.1:{console_port}"
     try:
-        _wait(lambda: process.poll() is not None or _is_up(running), 150)
+        _wait(lambda: process.poll() is not None or _is_up(api, console), 150)
         assert process.poll() is None, log.read_text()
-        assert _is_up(running), log.read_text()
-        yield running
+        assert _is_up(api, console), log.read_text()
+        yield RunningDemo(api, console, log, time.time())
     finally:
         if process.poll() is None:
             process.send_signal(signal.SIGTERM)
@@ -74,13 +76,13 @@ def demo(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningDemo]:
     assert code == 0, log.read_text()
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def api_url(demo: RunningDemo) -> str:
     """The address of the API."""
     return demo.api_url
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def console_url(demo: RunningDemo) -> str:
     """The address of the console."""
     return demo.console_url
@@ -92,9 +94,12 @@ def looking() -> ModuleType:
     return _load("console_e2e_browser", HERE / "browser.py")
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def chromium(looking: ModuleType) -> Iterator[Browser | None]:
-    """A headless Chromium, None where none can be had."""
+    """A headless Chromium, None where none can be had.
+
+    It ends with its module: Playwright keeps an event loop running in this thread, which later tests must not meet.
+    """
     with sync_playwright() as playwright:
         path = looking.find_chromium(playwright)
         if path is None:
@@ -216,8 +221,8 @@ def _free_ports(count: int) -> list[int]:
     return ports
 
 
-def _is_up(running: RunningDemo) -> bool:
-    return _answers(f"{running.api_url}/readyz") and _answers(f"{running.console_url}/_stcore/health")
+def _is_up(api_url: str, console_url: str) -> bool:
+    return _answers(f"{api_url}/readyz") and _answers(f"{console_url}/_stcore/health")
 
 
 def _wait(check: Callable[[], bool], timeout_s: float) -> None:

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 import pytest
 from playwright.sync_api import Browser, Page, expect
@@ -115,4 +118,32 @@ class TestJourneys:
         stamp = page.get_by_text("Updated ").first
         before = stamp.inner_text()
         expect(stamp).not_to_have_text(before, timeout=40_000)
+        assert findings.is_clean(), findings
+
+
+class TestDemo:
+    def test_the_toxic_deployment_opens_an_incident_and_a_webhook_arrives_within_two_minutes(
+        self, demo: Any, looking: ModuleType, browser: Browser
+    ) -> None:
+        deadline = demo.up_s + 120
+        opened: list[str] = []
+        with Client(demo.api_url) as client:
+            while not opened and time.time() < deadline:
+                rows = client.incidents(state="all").rows
+                opened = [
+                    row.id
+                    for row in rows
+                    if row.policy_id == "toxic-answers" and row.opened_at.timestamp() > demo.up_s - 60
+                ]
+                threading.Event().wait(0.5)
+        assert opened, demo.log.read_text()
+        while f"id%3D{opened[0]}" not in demo.log.read_text() and time.time() < deadline:
+            threading.Event().wait(0.5)
+        told = [line for line in demo.log.read_text().splitlines() if f"id%3D{opened[0]}" in line]
+        assert told
+        assert "webhook incident.opened (signature verified)" in told[0]
+        page, findings = looking.open_page(browser, demo.console_url)
+        page.goto(told[0].split("): ", 1)[1])
+        looking.settle(page)
+        expect(page.get_by_role("heading", name="toxic-answers")).to_be_visible()
         assert findings.is_clean(), findings

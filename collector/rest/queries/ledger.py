@@ -26,8 +26,8 @@ class LedgerTotals:
         plain = ("received", "stored", "duplicates", "exchanges", "assessed")
         return {
             **{kind: self.counts[kind] for kind in plain},
-            "rejected": dict(sorted(self.rejected.items())),
-            "not_assessed": dict(sorted(self.not_assessed.items())),
+            "rejected": {reason: n for reason, n in sorted(self.rejected.items()) if n},
+            "not_assessed": {reason: n for reason, n in sorted(self.not_assessed.items()) if n},
         }
 
 

@@ -24,7 +24,7 @@ from collector.rest.queries.timeseries import bucket_starts, pick_step
 from custodes.db import ReadTx
 from custodes.db.segments import Segment
 from custodes.db.tables import exchange, segment, trace
-from custodes.kernel.clock import DAY_NS, MINUTE_NS, ns_to_minute, ns_to_rfc3339
+from custodes.kernel.clock import DAY_NS, MINUTE_NS, ns_to_rfc3339
 from policies.rules.vocabulary import SCORE_METRICS
 
 SILENT_AFTER_NS = 7 * DAY_NS
@@ -45,7 +45,7 @@ class ServiceTraffic:
     active: set[Segment] = field(default_factory=set)
     sums: dict[str, RollupSum] = field(default_factory=dict)
     buckets: dict[tuple[int, str], RollupSum] = field(default_factory=dict)
-    last_minute: int | None = None
+    last_ns: int | None = None
 
     def add(self, row: RollupMinute, part: Segment, bucket: int) -> None:
         """Add one row of segment ``part``; ``bucket`` is the sparkline's it falls into."""
@@ -82,16 +82,16 @@ class ServiceTraffic:
 def load_services(tx: ReadTx, project: str, span: TimeRange) -> list[ServiceTraffic]:
     """Return every service with traffic in the range or shortly before it, in no particular order."""
     segments = load_segments(tx, project)
-    last_minutes = _load_last_seen(tx, project)
-    oldest = (min(span.from_ns, span.to_ns - SILENT_AFTER_NS)) // MINUTE_NS
+    last_seen = _load_last_seen(tx, project)
+    oldest = min(span.from_ns, span.to_ns - SILENT_AFTER_NS)
     services: dict[tuple[str, str], ServiceTraffic] = {}
     for key, one in segments.items():
-        last = last_minutes.get(key)
+        last = last_seen.get(key)
         if last is None or last < oldest:
             continue
         traffic = services.setdefault((one.service, one.environment), ServiceTraffic(one.service, one.environment))
         traffic.segments.add(one)
-        traffic.last_minute = last if traffic.last_minute is None else max(traffic.last_minute, last)
+        traffic.last_ns = last if traffic.last_ns is None else max(traffic.last_ns, last)
     step = pick_step(span, SPARK_BUCKETS) // 60
     for row in read_minutes(tx, project, (*SCORE_METRICS, CENSUS_METRIC), range_to_minutes(span)):
         one = segments[row.segment_id]
@@ -128,7 +128,7 @@ def _service_to_json(one: ServiceTraffic, status: str, incidents: int, starts: r
         "status": status,
         "exchanges": one.exchanges,
         "not_assessed_ratio": one.not_assessed_ratio,
-        "last_seen": None if one.last_minute is None else ns_to_rfc3339(one.last_minute * MINUTE_NS),
+        "last_seen": None if one.last_ns is None else ns_to_rfc3339(one.last_ns),
         "open_incidents": incidents,
         "metrics": {metric: _summary(metric, found) for metric, found in sorted(one.sums.items())},
         "sparkline": [_spark(minute, one.buckets) for minute in starts],
@@ -150,13 +150,20 @@ def _spark(minute: int, buckets: Mapping[tuple[int, str], RollupSum]) -> dict[st
 
 
 def _load_last_seen(tx: ReadTx, project: str) -> dict[int, int]:
-    """Return when every segment was last seen, to the minute: one step down an index each.
+    """Return when every segment's latest exchange happened, in unix ns: a few steps down an index each.
 
     A segment that was never scored takes the start of its service's latest trace.
     """
-    scored = (
-        select(func.max(exchange.c.rolled_minute))
-        .where(exchange.c.rolled_segment_id == segment.c.id)
+    inner = exchange.alias()
+    latest = (
+        select(func.max(inner.c.rolled_minute))
+        .where(inner.c.rolled_segment_id == segment.c.id)
+        .correlate(segment)
+        .scalar_subquery()
+    )
+    happened = (
+        select(func.max(exchange.c.at_ns))
+        .where(exchange.c.rolled_segment_id == segment.c.id, exchange.c.rolled_minute == latest)
         .correlate(segment)
         .scalar_subquery()
     )
@@ -166,11 +173,10 @@ def _load_last_seen(tx: ReadTx, project: str) -> dict[int, int]:
         .correlate(segment)
         .scalar_subquery()
     )
-    columns = (segment.c.id, scored.label("minute"), started.label("start_ns"))
+    columns = (segment.c.id, happened.label("at_ns"), started.label("start_ns"))
     found: dict[int, int] = {}
     for row in tx.execute(select(*columns).where(segment.c.project_id == project)):
-        if row.minute is not None:
-            found[row.id] = row.minute
-        elif row.start_ns is not None:
-            found[row.id] = ns_to_minute(row.start_ns)
+        last_ns = row.at_ns if row.at_ns is not None else row.start_ns
+        if last_ns is not None:
+            found[row.id] = last_ns
     return found

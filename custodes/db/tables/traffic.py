@@ -115,8 +115,9 @@ exchange = Table(
     Column("segment_id", row_number(), nullable=False),
     # When it happened for roll-ups: the span's end, but never later than its arrival.
     time_ns("at_ns"),
-    # When it first arrived: the minute of the loss ledger that counts it.
+    # When it first arrived and as whose: the minute and service of the loss ledger that count it.
     time_ns("received_ns"),
+    Column("service", String(256), nullable=False),
     time_ns("scored_ns", nullable=True),
     # Where its contribution to the roll-ups sits now; NULL until it was first scored.
     Column("rolled_segment_id", row_number()),

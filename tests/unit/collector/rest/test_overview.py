@@ -86,7 +86,8 @@ class TestOverview:
         bot = next(one for one in found["services"] if one["service"] == "bot")
         assert (bot["environment"], bot["deployments"], bot["models"]) == ("prod", ["gpt"], ["gpt"])
         assert (bot["exchanges"], bot["not_assessed_ratio"]) == (5, 0.2)
-        assert bot["last_seen"] == ns_to_rfc3339(server.now_ns - MINUTE_NS)
+        # The newest exchange began 30 s ago and took one.
+        assert bot["last_seen"] == ns_to_rfc3339(server.now_ns - 29 * 10**9)
         assessed = [value for value in VALUES if value is not None]
         toxicity, expected = bot["metrics"]["toxicity"], Histogram.of(assessed)
         assert toxicity["n"] == 4

@@ -82,7 +82,7 @@ def add_exchange(database: Database, number: int, scores: dict[str, float | None
         tx.execute(
             insert(exchange).values(
                 span_id=number, project_id="default", trace_id=bytes(16), batch_id=1, segment_id=1, at_ns=5 * MINUTE_NS,
-                received_ns=0, rolled_segment_id=1, rolled_minute=5,
+                received_ns=0, service="s", rolled_segment_id=1, rolled_minute=5,
             )
         )  # fmt: skip
         tx.execute_many(

@@ -123,7 +123,7 @@ class TestWorker:
     ) -> None:
         full = make_spans(3, 4)
         bare = [
-            replace(one, output_messages=[], deployment="unknown", completeness=one.completeness - 1)
+            replace(one, output_messages=[], deployment="unknown", service="early", completeness=one.completeness - 1)
             if one.is_exchange
             else one
             for one in full
@@ -140,6 +140,13 @@ class TestWorker:
                 select(func.sum(rollup_minute.c.not_assessed)).where(rollup_minute.c.metric == "toxicity")
             )
             assert missing.scalar_one() == 0
+            services = tx.execute(
+                select(ledger_minute.c.service, func.sum(ledger_minute.c.n).label("n"))
+                .where(ledger_minute.c.kind == "assessed")
+                .group_by(ledger_minute.c.service)
+            )
+            # Counted where it first arrived: no service's ledger may ever show a negative number.
+            assert [(row.service, row.n) for row in services] == [("early", 4)]
             rows = tx.execute(
                 select(ledger_minute.c.kind, func.sum(ledger_minute.c.n).label("n")).group_by(ledger_minute.c.kind)
             )
