@@ -26,7 +26,8 @@ class StoredExchange:
 
     ``contexts`` are its own documents, else those of retrieval spans of the same trace that had ended when
     it started, latest first, at most 64. ``incomplete`` is a reason why its texts cannot be trusted to be
-    whole, or ``None``. ``rolled_*`` say where it sits in the roll-ups, ``None`` before it was first scored.
+    whole, or ``None``. ``service`` is the one it first arrived as, which the ledger counts. ``rolled_*`` say
+    where it sits in the roll-ups, ``None`` before it was first scored.
     """
 
     span_row_id: int
@@ -76,7 +77,6 @@ def _read(tx: ReadTx, *conditions: Any) -> list[StoredExchange]:
         select(
             exchange,
             span.c.span_id.label("span_key"),
-            span.c.service,
             *quantities,
             span.c.input_tokens,
             span.c.output_tokens,

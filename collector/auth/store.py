@@ -36,11 +36,12 @@ class KeyRecord:
 
 @dataclass(frozen=True, slots=True)
 class CreatedKey:
-    """A new key. ``text`` exists here only; ``intake_id`` is its audit event."""
+    """A new key. ``text`` exists here only; ``intake_id`` is its audit event; ``new_project`` if its project is new."""
 
     text: str
     record: KeyRecord
     intake_id: int
+    new_project: bool = False
 
 
 def create_key(
@@ -55,7 +56,7 @@ def create_key(
     note: str = "",
 ) -> CreatedKey:
     """Store a fresh key of ``role`` in ``project_id`` and return it with its text; a new project is created."""
-    tx.execute(tx.insert(project).values(id=project_id, created_ns=now_ns).on_conflict_do_nothing())
+    made = tx.execute(tx.insert(project).values(id=project_id, created_ns=now_ns).on_conflict_do_nothing())
     text = generate_key(role)
     parsed = parse_key(text)
     record = KeyRecord(parsed.id, project_id, role, parsed.hash, note, now_ns, expires_ns, None, None)
@@ -81,7 +82,7 @@ def create_key(
         at_ns=now_ns,
         project=project_id,
     )
-    return CreatedKey(text, record, intake_id)
+    return CreatedKey(text, record, intake_id, new_project=made.rowcount == 1)
 
 
 def list_keys(tx: ReadTx, project_id: str | None = None) -> list[KeyRecord]:

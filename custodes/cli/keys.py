@@ -56,6 +56,9 @@ def create(project: str, role: Role, expires: str | None, note: str, as_json: bo
     else:
         click.echo(made.text)
         click.echo(f"key {made.record.id} for project {project!r}, role {role}; it is not shown again", err=True)
+    if made.new_project:
+        advice = f"if that is a typing error, run: custodes key revoke {made.record.id}"
+        click.echo(f"project {project!r} is new; {advice}", err=True)
 
 
 @key.command("list")

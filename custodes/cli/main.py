@@ -12,8 +12,8 @@ import sys
 import click
 
 from custodes import __version__
-from custodes.kernel.errors import ConfigurationError, CustodesError, InvalidInputError
-from policies.audit.errors import AuditError
+from custodes.kernel.errors import ConfigurationError, ConflictError, CustodesError, InvalidInputError, NotFoundError
+from policies.audit.errors import AuditError, NotInLogError
 
 _COMMANDS = {
     "up": ("custodes.cli.run", "up", "API, worker, scheduler and console in one go."),
@@ -71,11 +71,16 @@ def main() -> None:
         sys.exit(141)
     except (ConfigurationError, InvalidInputError) as error:
         _fail(error, 2)
+    except (NotFoundError, ConflictError, NotInLogError) as error:
+        _fail(error, 1)
     except (CustodesError, AuditError) as error:
         _fail(error, 3)
+    except OSError as error:
+        # A file named on the command line that cannot be read or written.
+        _fail(f"{error.filename}: {error.strerror}", 2)
     sys.exit(code if isinstance(code, int) else 0)
 
 
-def _fail(error: Exception, code: int) -> None:
+def _fail(error: Exception | str, code: int) -> None:
     click.echo(f"custodes: {error}", err=True)
     sys.exit(code)

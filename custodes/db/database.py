@@ -156,6 +156,15 @@ def open_database(url: str, *, pool_size: int = 8, busy_timeout_s: float = 30.0)
     return Database(engine)
 
 
+def sqlite_file(url: str) -> Path | None:
+    """Return the file of a SQLite URL; ``None`` for every other URL."""
+    try:
+        parsed = make_url(url)
+        return Path(parsed.database) if parsed.get_backend_name() == "sqlite" and parsed.database else None
+    except (ArgumentError, NoSuchModuleError):
+        return None
+
+
 def _check_folder(path: Path) -> None:
     """Refuse early, by name, a data directory that cannot be written."""
     try:
@@ -209,4 +218,4 @@ def _first_line(error: DBAPIError) -> str:
     return str(error.orig).splitlines()[0] if error.orig is not None and str(error.orig) else type(error).__name__
 
 
-__all__ = ["Database", "Dialect", "ReadTx", "WriteTx", "open_database"]
+__all__ = ["Database", "Dialect", "ReadTx", "WriteTx", "open_database", "sqlite_file"]

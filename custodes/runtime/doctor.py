@@ -14,7 +14,7 @@ import httpx
 from sqlalchemy import select
 
 from collector.rest.queries.coverage import coverage_rows
-from custodes.db import Database, open_database
+from custodes.db import Database, open_database, sqlite_file
 from custodes.db.migrate import current_revision, head_revision
 from custodes.db.tables import ingest_batch
 from custodes.kernel.clock import DAY_NS, SECOND_NS, ns_to_rfc3339, system_clock
@@ -83,6 +83,10 @@ def _disk(settings: Settings) -> Iterator[Finding]:
 
 
 def _database(settings: Settings) -> Iterator[Finding]:
+    file = sqlite_file(settings.database_url)
+    if file is not None and not file.is_file():
+        yield Finding("warning", "database", f"none yet at {file}", "custodes up makes one; or see CUSTODES_DATA_DIR")
+        return
     try:
         database = open_database(settings.database_url)
         current, head = current_revision(database), head_revision()

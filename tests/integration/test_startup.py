@@ -72,7 +72,6 @@ class TestStartup:
 
     def test_it_names_a_damaged_audit_key(self, tmp_path: Path) -> None:
         data = tmp_path / "data"
-        assert run("audit", "checkpoint", CUSTODES_DATA_DIR=str(data)).returncode == 3  # no database yet
         assert run("db", "upgrade", CUSTODES_DATA_DIR=str(data)).returncode == 0
         assert run("audit", "checkpoint", CUSTODES_DATA_DIR=str(data)).returncode == 0
         key = data / "audit-log.key"
@@ -82,7 +81,36 @@ class TestStartup:
         assert "audit-log.key" in only_line(done.stderr)
 
 
+class TestNothingThere:
+    @pytest.mark.parametrize(
+        "command",
+        [("audit", "checkpoint"), ("audit", "prove", "0"), ("key", "list"), ("policy", "list"), ("endpoint", "list")],
+    )
+    def test_a_command_in_the_wrong_folder_says_so_and_leaves_nothing_behind(
+        self, tmp_path: Path, command: tuple[str, ...]
+    ) -> None:
+        data = tmp_path / "nothing-here"
+        done = run(*command, CUSTODES_DATA_DIR=str(data))
+        assert done.returncode == 2
+        assert "no database at" in only_line(done.stderr)
+        assert "custodes up" in done.stderr
+        assert not data.exists()
+
+    def test_doctor_says_so_and_leaves_nothing_behind(self, tmp_path: Path) -> None:
+        data = tmp_path / "nothing-here"
+        done = run("doctor", CUSTODES_DATA_DIR=str(data), CUSTODES_HTTP__PORT="1")
+        assert "none yet at" in done.stdout
+        assert not data.exists()
+
+
 class TestUsage:
+    def test_a_file_that_cannot_be_written_is_one_line(self, tmp_path: Path) -> None:
+        source = tmp_path / "in.jsonl"
+        source.write_text('{"id": "1", "prompt": "hi", "response": "hello", "contexts": []}\n')
+        done = run("score", str(source), "--out", str(tmp_path / "missing" / "out.jsonl"))
+        assert done.returncode == 2
+        assert "No such file or directory" in only_line(done.stderr)
+
     def test_it_lists_every_command(self) -> None:
         done = run("--help")
         assert done.returncode == 0
