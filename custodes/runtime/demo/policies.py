@@ -37,7 +37,7 @@ kind: Policy
 id: unsupported-answers
 owner: risk@example.org
 severity: medium
-scope: {environment: demo}
+scope: {environment: demo, service: docs-search}
 signals:
   unsupported: {metric: hallucination, agg: rate_above(0.5), window: 30m}
   n:           {metric: hallucination, agg: count, window: 30m}
