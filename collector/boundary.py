@@ -7,6 +7,7 @@ error, which becomes a problem document like every other.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import time
 from collections.abc import Collection
 
@@ -29,6 +30,8 @@ SECURITY_HEADERS = {
 """Sent with every answer. No CORS header is ever sent: browsers must not read this API from other sites."""
 
 
+_DRAIN_FACTOR = 4
+_DRAIN_S = 5.0
 _METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 
 
@@ -36,7 +39,9 @@ class RequestBoundary:
     """Wraps the application.
 
     A body has at most ``limit`` bytes, or ``otlp_limit`` where the path is one of ``otlp_paths``, and ``timeout_s``
-    seconds to arrive. Requests to the latter are counted where they are answered, not here.
+    seconds to arrive. Of a larger one the rest is read and thrown away before it is refused, up to four times the
+    limit and for at most five seconds, because many clients look for an answer only when they have sent everything.
+    Requests to ``otlp_paths`` are counted where they are answered, not here.
     """
 
     def __init__(
@@ -109,9 +114,20 @@ class _BoundedBody:
             raise HTTPException(408, detail, {"connection": "close"}) from error
         self._seen += len(message.get("body", b""))
         if self._seen > self._limit:
+            if message.get("more_body", False):
+                await self._drain(min(self._deadline, time.monotonic() + _DRAIN_S))
             raise HTTPException(413, f"the body is larger than {self._limit} bytes; send it in smaller parts")
         self._complete = not message.get("more_body", False)
         return message
+
+    async def _drain(self, deadline: float) -> None:
+        """Take the rest of the body off the connection: closed with bytes unread, it is reset, answer and all."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(max(0.0, deadline - time.monotonic())):
+                while not self._complete and self._seen <= _DRAIN_FACTOR * self._limit:
+                    message = await self._receive()
+                    self._seen += len(message.get("body", b""))
+                    self._complete = not message.get("more_body", False)
 
 
 class _Answer:

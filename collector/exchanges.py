@@ -17,7 +17,7 @@ from custodes.kernel.errors import MalformedError
 
 MAX_CONTEXTS = 64
 _CHUNK = 500
-_UNREADABLE = ExchangeText(prompt=None, response=None, contexts=())
+_DAMAGED = ExchangeText(None, None, (), frozenset({"prompt", "response", "contexts"}))
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,9 +25,10 @@ class StoredExchange:
     """One exchange as it lies in the database.
 
     ``contexts`` are its own documents, else those of retrieval spans of the same trace that had ended when
-    it started, latest first, at most 64. ``incomplete`` is a reason why its texts cannot be trusted to be
-    whole, or ``None``. ``service`` is the one it first arrived as, which the ledger counts. ``rolled_*`` say
-    where it sits in the roll-ups, ``None`` before it was first scored.
+    it started, latest first, at most 64; none when one of these spans has documents that cannot be read,
+    since half of what the model was given must not be taken for all of it. ``incomplete`` is a reason why its
+    texts cannot be trusted to be whole, or ``None``. ``service`` is the one it first arrived as, which the
+    ledger counts. ``rolled_*`` say where it sits in the roll-ups, ``None`` before it was first scored.
     """
 
     span_row_id: int
@@ -127,29 +128,34 @@ def _read_texts(codec: int, body: bytes) -> ExchangeText:
     try:
         content = decode_content(codec, body)
     except MalformedError:
-        return _UNREADABLE
+        return _DAMAGED
     return extract_exchange(
         content.get("input_messages", []), content.get("output_messages", []), content.get("retrieved_documents", [])
     )
 
 
 def _incomplete_reason(dropped_attributes: int, text: ExchangeText) -> str | None:
-    if text is _UNREADABLE:
+    if text.unreadable:
         return "content_unreadable"
     return "attributes_dropped" if dropped_attributes > 0 else None
 
 
-def _before(retrievals: Sequence[tuple[int, tuple[str, ...]]], start_ns: int) -> tuple[str, ...]:
-    """Return the texts of retrievals that ended before ``start_ns``, the latest retrieval first, each text once."""
+def _before(retrievals: Sequence[tuple[int, ExchangeText]], start_ns: int) -> tuple[str, ...]:
+    """Return the texts of retrievals that ended before ``start_ns``, the latest retrieval first, each text once.
+
+    Empty when one of these retrievals cannot be read.
+    """
     ended = sorted((one for one in retrievals if one[0] <= start_ns), key=lambda one: -one[0])
-    return tuple(dict.fromkeys(text for _, texts in ended for text in texts))
+    if any("contexts" in found.unreadable for _, found in ended):
+        return ()
+    return tuple(dict.fromkeys(text for _, found in ended for text in found.contexts))
 
 
 def _read_retrievals(
     tx: ReadTx, traces: Iterable[tuple[str, bytes]]
-) -> defaultdict[tuple[str, bytes], list[tuple[int, tuple[str, ...]]]]:
-    """Return, for each (project, trace), the end and the document texts of its retrieval spans."""
-    found: defaultdict[tuple[str, bytes], list[tuple[int, tuple[str, ...]]]] = defaultdict(list)
+) -> defaultdict[tuple[str, bytes], list[tuple[int, ExchangeText]]]:
+    """Return, for each (project, trace), the end and the texts of its retrieval spans."""
+    found: defaultdict[tuple[str, bytes], list[tuple[int, ExchangeText]]] = defaultdict(list)
     by_project: defaultdict[str, set[bytes]] = defaultdict(set)
     for project, trace_id in traces:
         by_project[project].add(trace_id)
@@ -164,7 +170,5 @@ def _read_retrievals(
                 span.c.operation == "retrieval",
             )
             for row in tx.execute(chunk):
-                texts = _read_texts(row.codec, row.body).contexts
-                if texts:
-                    found[project, row.trace_id].append((row.end_ns, texts))
+                found[project, row.trace_id].append((row.end_ns, _read_texts(row.codec, row.body)))
     return found

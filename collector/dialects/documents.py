@@ -6,8 +6,8 @@ import math
 from typing import Any
 
 from collector.dialects.messages import REDACTED
-from collector.dialects.reading import parse_json
-from collector.dialects.span import Document
+from collector.dialects.reading import looks_like_json, parse_json
+from collector.dialects.span import UNREADABLE, Document
 from collector.otlp.spans import Value
 
 _CONTENT_KEYS = ("content", "text", "page_content", "document")
@@ -17,9 +17,12 @@ MAX_DOCUMENTS = 1_000
 def read_documents(value: Value) -> list[Document]:
     """Return the documents in an attribute value: a list of texts or objects, structured or as JSON text.
 
-    Text that is no JSON is one document. At most 1,000 are kept.
+    Text that is no JSON is one document; a list or an object that cannot be parsed is an unreadable one. At
+    most 1,000 are kept.
     """
     parsed = parse_json(value)
+    if looks_like_json(parsed):
+        return [{"id": None, "content": None, "score": None, UNREADABLE: value}]
     if isinstance(parsed, str):
         parsed = [parsed] if parsed else []
     if isinstance(parsed, dict):

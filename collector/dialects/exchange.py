@@ -9,6 +9,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from collector.dialects.span import UNREADABLE
+
 _OTHER_ROLES = frozenset({"system", "user", "tool"})
 _KNOWN_ROLES = _OTHER_ROLES | {"assistant"}
 _TEXT_TYPES = frozenset({"text", "refusal"})
@@ -16,11 +18,16 @@ _TEXT_TYPES = frozenset({"text", "refusal"})
 
 @dataclass(frozen=True, slots=True)
 class ExchangeText:
-    """What detectors read: ``None`` where no text arrived (hidden, dropped or not captured)."""
+    """What detectors read: ``None`` where no text arrived (hidden, dropped or not captured).
+
+    ``unreadable`` names those of ``prompt``, ``response`` and ``contexts`` that arrived, whole or in part, in a
+    form nothing can be read from: what is given for them is not all there was.
+    """
 
     prompt: str | None
     response: str | None
     contexts: tuple[str, ...]
+    unreadable: frozenset[str] = frozenset()
 
 
 def extract_exchange(
@@ -37,11 +44,18 @@ def extract_exchange(
     unknown here stand for it. The response is all text the model wrote, refusals included, reasoning and
     tool calls not.
     """
+    sides = (("prompt", input_messages), ("response", output_messages), ("contexts", retrieved_documents))
     return ExchangeText(
         prompt=_last_user_turn(input_messages),
         response=_join(_texts(message) for message in output_messages if message.get("role") not in _OTHER_ROLES),
         contexts=document_texts(retrieved_documents),
+        unreadable=frozenset(name for name, values in sides if holds_unreadable(values)),
     )
+
+
+def holds_unreadable(values: Iterable[Mapping[str, Any]]) -> bool:
+    """Return whether any of these messages or documents is marked as unreadable."""
+    return any(UNREADABLE in value or UNREADABLE in _part_types(value) for value in values)
 
 
 def document_texts(documents: Iterable[Mapping[str, Any]]) -> tuple[str, ...]:
@@ -61,6 +75,11 @@ def _last_user_turn(messages: Sequence[Mapping[str, Any]]) -> str | None:
     if not turn and all(message.get("role") != "user" for message in messages):
         turn = [_texts(message) for message in reversed(messages) if message.get("role") not in _KNOWN_ROLES]
     return _join(reversed(turn))
+
+
+def _part_types(message: Mapping[str, Any]) -> list[Any]:
+    parts = message.get("parts")
+    return [part.get("type") for part in parts if isinstance(part, dict)] if isinstance(parts, list) else []
 
 
 def _texts(message: Mapping[str, Any]) -> list[str]:

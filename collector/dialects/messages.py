@@ -3,14 +3,17 @@
 Understood: the OpenTelemetry GenAI schema (parts), the OpenAI shape (content as text or list, tool calls),
 the Anthropic shape (content blocks), whole request and response bodies holding such messages, and plain
 text. Parts that are no text are kept as they came, with their type, so nothing is dropped silently.
+
+Half a JSON text is no message: judged as text it would be braces and names with a little of what was said, under
+a role nobody gave. Where an attribute holds JSON by convention it is kept as unreadable instead.
 """
 
 from __future__ import annotations
 
 from typing import Any
 
-from collector.dialects.reading import parse_json
-from collector.dialects.span import Message
+from collector.dialects.reading import looks_like_json, parse_json
+from collector.dialects.span import UNREADABLE, Message
 from collector.otlp.spans import Value
 
 REDACTED = "__REDACTED__"
@@ -39,10 +42,26 @@ def read_messages(value: Value, role: str) -> list[Message]:
     return _messages(parse_json(value), role)
 
 
-def read_instructions(value: Value) -> list[Message]:
-    """Return system instructions (a list of parts, or text) as one system message; empty without any."""
-    parts = _parts(parse_json(value))
-    return [{"role": "system", "parts": parts}] if parts else []
+def read_json_messages(value: Value, role: str) -> list[Message]:
+    """Return the messages in an attribute that holds a list or an object by convention, else plain text.
+
+    What begins a list or an object and cannot be parsed is one message with an unreadable part.
+    """
+    parsed = parse_json(value)
+    if looks_like_json(parsed):
+        return [_unreadable_message(value, role)]
+    if isinstance(parsed, list) and any(isinstance(one, str) for one in parsed):
+        return [message for one in parsed for message in read_json_messages(one, role)]
+    return _messages(parsed, role)
+
+
+def read_json_instructions(value: Value) -> list[Message]:
+    """Return system instructions (a list of parts, or text) as one system message; empty without any.
+
+    What begins a list or an object and cannot be parsed is an unreadable part.
+    """
+    parsed = parse_json(value)
+    return [_unreadable_message(value, "system")] if looks_like_json(parsed) else _instructions(parsed)
 
 
 def read_finish_reasons_of(messages: Value) -> list[str] | None:
@@ -54,6 +73,15 @@ def read_finish_reasons_of(messages: Value) -> list[str] | None:
         return None
     reasons = [one.get("finish_reason") for one in parsed if isinstance(one, dict)]
     return [reason[:64] for reason in reasons if isinstance(reason, str) and reason] or None
+
+
+def _unreadable_message(value: Value, role: str) -> Message:
+    return {"role": role, "parts": [{"type": UNREADABLE, "content": value}]}
+
+
+def _instructions(value: Any) -> list[Message]:
+    parts = _parts(value)
+    return [{"role": "system", "parts": parts}] if parts else []
 
 
 def _messages(value: Any, role: str) -> list[Message]:
@@ -87,7 +115,7 @@ def _messages_of_object(value: dict[str, Any], role: str) -> list[Message]:
     for wrapper in _WRAPPERS:
         if isinstance(value.get(wrapper), list | str):
             instructions = value.get("instructions", value.get("system"))
-            before = read_instructions(instructions) if isinstance(instructions, list | str) else []
+            before = _instructions(parse_json(instructions)) if isinstance(instructions, list | str) else []
             return before + _messages(value[wrapper], role)
     if isinstance(value.get("output"), list | str):
         return _messages(value["output"], role)
@@ -141,7 +169,8 @@ def _part(part: dict[str, Any]) -> dict[str, Any]:
     kind = part.get("type")
     if kind is None and isinstance(part.get("text"), str):
         return text_part(part["text"])
-    if not isinstance(kind, str):
+    # The mark of unreadable content is ours to set: whoever could send it could keep a message from being judged.
+    if not isinstance(kind, str) or kind == UNREADABLE:
         return {**part, "type": "generic"}
     if kind in _TEXT_TYPES:
         text = part.get("content", part.get("text"))

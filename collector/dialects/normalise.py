@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Any, TypeVar
 
 from collector.dialects import custodes, generic, openinference, otel_genai
+from collector.dialects.exchange import holds_unreadable
 from collector.dialects.operations import COUNTED, EXCHANGES
 from collector.dialects.reading import Dialect, Reading, first_text
 from collector.dialects.redact import redact_attributes
@@ -37,9 +38,9 @@ def normalise(raw: RawSpan, dialects: Sequence[Dialect] = DIALECTS) -> NormalSpa
     operation = _first([one.operation for one in readings]) or "span"
     counted = operation in COUNTED
     is_exchange = operation in EXCHANGES
-    inputs = _first([one.input_messages for one in readings]) or []
-    outputs = _first([one.output_messages for one in readings]) or []
-    documents = _first([one.retrieved_documents for one in readings]) or []
+    inputs = _first_readable([one.input_messages for one in readings])
+    outputs = _first_readable([one.output_messages for one in readings])
+    documents = _first_readable([one.retrieved_documents for one in readings])
     input_tokens = _first([one.input_tokens for one in readings]) if counted else None
     output_tokens = _first([one.output_tokens for one in readings]) if counted else None
     model = _first([one.model for one in readings]) or ""
@@ -77,12 +78,18 @@ def normalise(raw: RawSpan, dialects: Sequence[Dialect] = DIALECTS) -> NormalSpa
         attributes=attributes,
         events=_kept_events(raw),
         is_exchange=is_exchange,
-        completeness=_completeness(raw, bool(inputs), bool(outputs), bool(documents), has_tokens),
+        completeness=_completeness(raw, (outputs, inputs, documents), has_tokens),
     )
 
 
 def _first(values: Sequence[T | None]) -> T | None:
     return next((value for value in values if value is not None), None)
+
+
+def _first_readable(values: Sequence[list[dict[str, Any]] | None]) -> list[dict[str, Any]]:
+    """Return the first messages or documents without an unreadable one among them, else the first there are."""
+    given = [value for value in values if value is not None]
+    return next((value for value in given if not holds_unreadable(value)), given[0] if given else [])
 
 
 def _main_dialect(spoken: Sequence[Dialect]) -> str:
@@ -101,10 +108,16 @@ def _deployment(raw: RawSpan, readings: Sequence[Reading], model: str) -> str:
     return f"{requested}@{version}" if requested and version else requested
 
 
-def _completeness(raw: RawSpan, inputs: bool, outputs: bool, documents: bool, tokens: bool) -> int:
-    """Rank a copy of a span: text weighs most, since it is what can be judged, then an end, then figures."""
+def _completeness(raw: RawSpan, contents: Sequence[list[dict[str, Any]]], tokens: bool) -> int:
+    """Rank a copy of a span: text weighs most, since it is what can be judged, then an end, then figures.
+
+    ``contents`` are response, prompt and documents. Those that hold anything unreadable weigh less than
+    readable ones and more than none.
+    """
+    unreadable = [holds_unreadable(content) for content in contents]
+    outputs, inputs, documents = (bool(one) and not bad for one, bad in zip(contents, unreadable, strict=True))
     flags = (outputs << 12) | (inputs << 11) | (documents << 10) | (raw.complete << 9) | (tokens << 8)
-    return flags | min(255, len(raw.attributes))
+    return flags | (any(unreadable) << 7) | min(127, len(raw.attributes))
 
 
 def _kept_attributes(raw: RawSpan, readings: Sequence[Reading]) -> dict[str, Any]:

@@ -9,7 +9,13 @@ from __future__ import annotations
 from typing import Any
 
 from collector.dialects.documents import MAX_DOCUMENTS, read_document
-from collector.dialects.messages import REDACTED, read_finish_reasons_of, read_messages, text_message
+from collector.dialects.messages import (
+    REDACTED,
+    read_finish_reasons_of,
+    read_json_messages,
+    read_messages,
+    text_message,
+)
 from collector.dialects.reading import (
     Dialect,
     Reading,
@@ -93,7 +99,7 @@ def _input_messages(tree: dict[str, Any], attributes: Attributes) -> list[Messag
     messages = [_message(one, "user") for one in numbered(llm.get("input_messages"))]
     prompts = [_completion_text(one, "prompt") for one in numbered(llm.get("prompts"))]
     messages += [text_message("user", text) for text in prompts if text]
-    return messages or _fallback(attributes, "input.value", "user")
+    return messages or _fallback(attributes, "input", "user")
 
 
 def _output_messages(tree: dict[str, Any], attributes: Attributes) -> list[Message]:
@@ -101,12 +107,17 @@ def _output_messages(tree: dict[str, Any], attributes: Attributes) -> list[Messa
     messages = [_message(one, "assistant") for one in numbered(llm.get("output_messages"))]
     choices = [_completion_text(one, "completion") for one in numbered(llm.get("choices"))]
     messages += [text_message("assistant", text) for text in choices if text]
-    return messages or _fallback(attributes, "output.value", "assistant")
+    return messages or _fallback(attributes, "output", "assistant")
 
 
-def _fallback(attributes: Attributes, key: str, role: str) -> list[Message]:
-    value = attributes.get(key)
-    return [] if value == REDACTED else read_messages(value, role)
+def _fallback(attributes: Attributes, side: str, role: str) -> list[Message]:
+    """Return the messages in ``input.value`` or ``output.value``, which is JSON only where its media type says so."""
+    value = attributes.get(f"{side}.value")
+    if value == REDACTED:
+        return []
+    media_type = attributes.get(f"{side}.mime_type")
+    is_json = isinstance(media_type, str) and "json" in media_type.lower()
+    return read_json_messages(value, role) if is_json else read_messages(value, role)
 
 
 def _completion_text(node: object, name: str) -> str | None:

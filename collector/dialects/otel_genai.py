@@ -8,7 +8,7 @@ semantic conventions (``gen_ai.*`` registry) and their migration guide.
 from __future__ import annotations
 
 from collector.dialects.documents import read_documents
-from collector.dialects.messages import read_finish_reasons_of, read_instructions, read_messages
+from collector.dialects.messages import read_finish_reasons_of, read_json_instructions, read_json_messages
 from collector.dialects.operations import known_operation
 from collector.dialects.reading import (
     Dialect,
@@ -51,10 +51,10 @@ def detect(span: RawSpan) -> bool:
 def read(span: RawSpan) -> Reading:
     """Return what the span says in ``gen_ai.*``."""
     attributes = span.attributes
-    inputs = read_messages(attributes.get(INPUT), "user")
+    inputs = read_json_messages(attributes.get(INPUT), "user")
     if all(message["role"] != "system" for message in inputs):
-        inputs = read_instructions(attributes.get(INSTRUCTIONS)) + inputs
-    outputs = read_messages(attributes.get(OUTPUT), "assistant")
+        inputs = read_json_instructions(attributes.get(INSTRUCTIONS)) + inputs
+    outputs = read_json_messages(attributes.get(OUTPUT), "assistant")
     finish_reasons = read_finish_reasons(attributes.get(FINISH_REASONS))
     return Reading(
         operation=_operation(attributes),

@@ -9,15 +9,16 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
-from typing import Any
-
-import orjson
+from typing import Any, TypeGuard
 
 from collector.dialects.span import Document, Message
+from collector.otlp.loose_json import loads_loosely
 from collector.otlp.spans import Attributes, RawSpan, Value
 
 MAX_COUNT = 1 << 53
 _DEEPEST_JSON = 64
+_MAX_ENCODINGS = 4
+_BLANK = " \t\r\n\ufeff"
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,18 +100,31 @@ def _to_number(value: Value) -> int | float | None:
 def parse_json(value: Value) -> Any:
     """Return a structured value: as it is, or parsed when it is JSON text; text that isn't JSON stays text.
 
-    Nesting beyond 64 levels stays text too: nothing downstream should have to walk it.
+    JSON that was encoded again, up to four times in all, is unwrapped. Nesting beyond 64 levels stays text:
+    nothing downstream should have to walk it.
     """
-    if not isinstance(value, str):
+    if not isinstance(value, str) or value.lstrip(_BLANK)[:1] not in ("[", "{", '"'):
         return value
-    first = value[:1] if not value[:1].isspace() else value.lstrip()[:1]
-    if first not in ("[", "{", '"'):
-        return value
-    try:
-        parsed = orjson.loads(value)
-    except orjson.JSONDecodeError:
-        return value
-    return value if is_deeper(parsed, _DEEPEST_JSON) else parsed
+    text = value
+    for _ in range(_MAX_ENCODINGS):
+        try:
+            parsed = loads_loosely(text.strip(_BLANK))
+        except ValueError:
+            return text
+        if is_deeper(parsed, _DEEPEST_JSON):
+            return text
+        if not looks_like_json(parsed):
+            return parsed
+        text = parsed
+    return text
+
+
+def looks_like_json(value: Value) -> TypeGuard[str]:
+    """Return whether a value is text that begins a list or an object, however often it was encoded.
+
+    Of what :func:`parse_json` returned, that is JSON which cannot be read: most often, it was cut off.
+    """
+    return isinstance(value, str) and value.lstrip(_BLANK + '"\\')[:1] in ("[", "{")
 
 
 def is_deeper(value: Any, levels: int) -> bool:

@@ -6,10 +6,19 @@ from dataclasses import dataclass
 from typing import Any, TypeAlias
 
 Message: TypeAlias = dict[str, Any]
-"""``{"role": str, "parts": [{"type": str, …}, …]}``; a text part is ``{"type": "text", "content": str}``."""
+"""``{"role": str, "parts": [{"type": str, …}, …]}``; a text part is ``{"type": "text", "content": str}``.
+
+What arrived cut off is a part of type ``unreadable`` with the text as it came in ``content``.
+"""
 
 Document: TypeAlias = dict[str, Any]
-"""``{"id": str | None, "content": str | None, "score": float | None}``."""
+"""``{"id": str | None, "content": str | None, "score": float | None}``.
+
+Documents that arrived cut off are one, without id and content, that has the text as it came in ``unreadable``.
+"""
+
+UNREADABLE = "unreadable"
+"""The type of a part, and the member of a document, that holds text nothing could be read from."""
 
 
 @dataclass(frozen=True, slots=True)

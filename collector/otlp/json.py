@@ -1,29 +1,25 @@
-"""OTLP/JSON to raw spans, through orjson straight into the same builder as protobuf.
+"""OTLP/JSON to raw spans, straight into the same builder as protobuf.
 
 ``json_format`` is not used: it is fifty times slower and reads ids as base64. Here ids may be hex of either
 case or base64, 64-bit integers may be numbers or strings, enumerations numbers or names; unknown fields are
-ignored and ``null`` means absent, as in the proto3 JSON mapping. JavaScript may cut a string inside a
-surrogate pair and Python may write bare ``NaN``; neither is JSON, both occur, and both are read.
+ignored and ``null`` means absent, as in the proto3 JSON mapping.
 """
 
 from __future__ import annotations
 
 import base64
 import binascii
-import json
 import re
 from collections.abc import Callable
 from typing import Any
 
-import orjson
-
 from collector.otlp.builder import RequestBuilder, SpanRefused
+from collector.otlp.loose_json import NestedTooDeepError, loads_loosely
 from collector.otlp.spans import Attributes, DecodedRequest, RawEvent, Value
 from custodes.kernel.errors import MalformedError
 from custodes.kernel.settings import IngestSettings
 
 _HEX = re.compile(r"[0-9a-fA-F]*")
-_OUTSIDE_JSON = re.compile(rb"\\u[dD][89a-fA-F]|NaN|Infinity")
 _KINDS = {
     "SPAN_KIND_UNSPECIFIED": 0,
     "SPAN_KIND_INTERNAL": 1,
@@ -65,30 +61,19 @@ def _parse(body: bytes) -> dict[str, Any]:
     if not body:
         return {}
     try:
-        document = orjson.loads(body)
-    except orjson.JSONDecodeError as error:
-        if _OUTSIDE_JSON.search(body) is None:
-            raise _not_json() from error
-        document = _parse_leniently(body)
+        document = loads_loosely(body)
+    except NestedTooDeepError as error:
+        raise MalformedError(
+            "the body nests lists and objects deeper than can be read, about a thousand levels; send flatter values"
+        ) from error
+    except ValueError as error:
+        raise MalformedError(
+            "the body is not valid JSON; check the exporter's protocol, and that Content-Type says "
+            "application/json only for JSON"
+        ) from error
     if not isinstance(document, dict):
         raise MalformedError("the body is JSON but not an object; send an OTLP ExportTraceServiceRequest")
     return document
-
-
-def _parse_leniently(body: bytes) -> Any:
-    try:
-        # Half surrogate pairs become U+FFFD; they have no UTF-8 form, so nothing could store them.
-        text = json.dumps(json.loads(body), ensure_ascii=False).encode("utf-16", "surrogatepass")
-        return json.loads(text.decode("utf-16", "replace"))
-    except (ValueError, RecursionError) as error:
-        raise _not_json() from error
-
-
-def _not_json() -> MalformedError:
-    return MalformedError(
-        "the body is not valid JSON; check the exporter's protocol, and that Content-Type says "
-        "application/json only for JSON"
-    )
 
 
 def _list(holder: dict[str, Any], key: str) -> list[Any]:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Sequence
+from dataclasses import replace
+from typing import Any
 
 import pytest
 from sqlalchemy import update
@@ -71,6 +73,27 @@ class TestBatch:
         (found,) = read_batch(database, store(chat_span(dropped_attributes=3)))
         assert found.incomplete == "attributes_dropped"
 
+    @pytest.mark.parametrize(
+        "name",
+        ["gen_ai.input.messages", "gen_ai.output.messages", "gen_ai.system_instructions", "custodes.documents"],
+    )
+    def test_content_cut_off_makes_it_unreadable(
+        self, store: Store, database: Database, chat_span: Chat, name: str
+    ) -> None:
+        cut = chat_span(
+            None if name.startswith("gen_ai.input") else "Hello?",
+            None if name.startswith("gen_ai.output") else "Hi.",
+            attributes={name: '[{"type": "text", "content": "Be ki'},
+            dropped_attributes=3,
+        )
+        (found,) = read_batch(database, store(cut))
+        assert found.incomplete == "content_unreadable"
+
+    def test_a_copy_that_can_be_read_replaces_it(self, store: Store, database: Database, chat_span: Chat) -> None:
+        store(chat_span(response=None, attributes={"gen_ai.output.messages": '[{"role"'}))
+        (found,) = read_batch(database, store(chat_span()))
+        assert (found.response, found.incomplete) == ("Hi.", None)
+
     def test_a_missing_end_does_not(self, store: Store, database: Database, chat_span: Chat) -> None:
         (found,) = read_batch(database, store(chat_span(complete=False)))
         assert (found.incomplete, found.complete) == (None, False)
@@ -109,6 +132,24 @@ class TestContexts:
             retrieval(4, "elsewhere", end=-50, trace_id="1" * 32),
         ]
         assert read_batch(database, store(chat, *spans))[0].contexts == ("late", "both", "early")
+
+    def test_there_are_none_when_one_of_its_retrievals_was_cut_off(
+        self, store: Store, database: Database, chat_span: Chat, retrieval_span: Chat
+    ) -> None:
+        chat = chat_span()
+        before = {"start_ns": chat.start_ns - 20, "end_ns": chat.start_ns - 10}
+        whole = retrieval_span("fact", span_id="1" * 16, **before)
+
+        def cut_off(**times: int) -> NormalSpan:
+            unreadable = {"id": None, "content": None, "score": None, "unreadable": '["fa'}
+            return replace(retrieval_span(span_id="2" * 16, **times), retrieved_documents=[unreadable])
+
+        later = {"start_ns": chat.start_ns, "end_ns": chat.start_ns + 10}
+        assert read_batch(database, store(chat, whole, cut_off(**later)))[0].contexts == ("fact",)
+        other: dict[str, Any] = {"trace_id": "1" * 32}
+        chat, whole = replace(chat, **other), replace(whole, **other)
+        found = read_batch(database, store(chat, whole, replace(cut_off(**before), **other)))[0]
+        assert (found.contexts, found.response, found.incomplete) == ((), "Hi.", None)
 
     def test_they_are_at_most_64(self, store: Store, database: Database, chat_span: Chat, retrieval_span: Chat) -> None:
         chat = chat_span()

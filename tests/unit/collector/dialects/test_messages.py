@@ -3,13 +3,20 @@
 from __future__ import annotations
 
 import json
+import math
 from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from collector.dialects.messages import read_finish_reasons_of, read_instructions, read_messages
+from collector.dialects.exchange import extract_exchange
+from collector.dialects.messages import (
+    read_finish_reasons_of,
+    read_json_instructions,
+    read_json_messages,
+    read_messages,
+)
 
 
 def text(role: str, content: str) -> dict[str, Any]:
@@ -73,7 +80,7 @@ class TestShapes:
             {"role": "user", "parts": [{"type": "json", "content": {"question": "why?"}}]}
         ]
 
-    def test_broken_json_is_text(self) -> None:
+    def test_broken_json_is_text_where_plain_text_is_meant(self) -> None:
         assert read_messages('[{"role": "user"', "user") == [text("user", '[{"role": "user"')]
 
     @given(
@@ -97,7 +104,94 @@ class TestShapes:
             assert all(isinstance(part["content"], str) for part in message["parts"] if part["type"] == "text")
 
 
+def unreadable(role: str, content: str) -> dict[str, Any]:
+    return {"role": role, "parts": [{"type": "unreadable", "content": content}]}
+
+
+SAID = json.dumps([{"role": "user", "parts": [{"type": "text", "content": "hello"}]}])
+
+
+class TestAttributesOfJson:
+    """Attributes that hold JSON by convention: what cannot be read is never taken for something said."""
+
+    @pytest.mark.parametrize("length", range(1, len(SAID)))
+    @pytest.mark.parametrize("encodings", [0, 1, 2])
+    def test_json_cut_off_anywhere_is_unreadable_and_kept(self, length: int, encodings: int) -> None:
+        whole = SAID
+        for _ in range(encodings):
+            whole = json.dumps(whole)
+        # The bracket must have arrived: a quotation mark alone begins any text.
+        cut = whole[: length + whole.index("[")]
+        messages = read_json_messages(cut, "user")
+        assert messages == [unreadable("user", cut)]
+        texts = extract_exchange(messages, [], [])
+        assert (texts.prompt, texts.unreadable) == (None, frozenset({"prompt"}))
+
+    @pytest.mark.parametrize("before", ["", " ", "\n\t", "\ufeff"])
+    def test_blanks_before_it_change_nothing(self, before: str) -> None:
+        assert read_json_messages(before + SAID, "user") == HELLO
+        cut = before + SAID[:20]
+        assert read_json_messages(cut, "user") == [unreadable("user", cut)]
+
+    @pytest.mark.parametrize("encodings", [1, 2, 3, 4])
+    def test_json_encoded_several_times_is_unwrapped(self, encodings: int) -> None:
+        value = SAID
+        for _ in range(encodings - 1):
+            value = json.dumps(value)
+        assert read_json_messages(value, "user") == HELLO
+
+    def test_json_encoded_more_often_than_that_is_unreadable(self) -> None:
+        value = SAID
+        for _ in range(4):
+            value = json.dumps(value)
+        assert read_json_messages(value, "user") == [unreadable("user", value)]
+
+    def test_half_a_surrogate_pair_becomes_a_replacement_character(self) -> None:
+        value = '[{"role": "user", "content": "cut \\ud83d here"}]'
+        assert read_json_messages(value, "user") == [text("user", "cut \ufffd here")]
+
+    @pytest.mark.parametrize("number", ["NaN", "Infinity", "-Infinity"])
+    def test_numbers_that_are_no_json_are_read(self, number: str) -> None:
+        call = f'{{"type": "tool_call", "id": "c1", "name": "f", "arguments": {{"x": {number}}}}}'
+        value = f'[{{"role": "assistant", "parts": [{{"type": "text", "content": "hello"}}, {call}]}}]'
+        (message,) = read_json_messages(value, "assistant")
+        assert message["parts"][0] == {"type": "text", "content": "hello"}
+        assert not math.isfinite(message["parts"][1]["arguments"]["x"])
+
+    def test_nesting_deeper_than_is_walked_is_unreadable(self) -> None:
+        value = "[" * 65 + "]" * 65
+        assert read_json_messages(value, "user") == [unreadable("user", value)]
+        assert read_json_messages("[" * 5000 + "]" * 5000, "user")[0]["parts"][0]["type"] == "unreadable"
+
+    @pytest.mark.parametrize("value", ["hello", '"hello"', '"Hello" is what she said', "hello [", ""])
+    def test_plain_text_stays_text(self, value: str) -> None:
+        expected = [text("user", value.strip('"') if value == '"hello"' else value)] if value else []
+        assert read_json_messages(value, "user") == expected
+
+    def test_a_text_that_is_quoted_keeps_its_marks(self) -> None:
+        assert read_json_messages(json.dumps('"hello"'), "user") == [text("user", '"hello"')]
+
+    def test_a_list_of_texts_may_hold_messages_as_json(self) -> None:
+        one = json.dumps({"role": "user", "content": "hello"})
+        assert read_json_messages([one, one[:-5]], "user") == [*HELLO, unreadable("user", one[:-5])]
+
+    def test_instructions_are_read_alike(self) -> None:
+        told = '[{"type": "text", "content": "Be kind."}]'
+        assert read_json_instructions(json.dumps(told)) == [text("system", "Be kind.")]
+        assert read_json_instructions(told[:-3]) == [unreadable("system", told[:-3])]
+
+    def test_what_a_model_says_within_a_message_is_text_though_it_looks_like_json(self) -> None:
+        value = json.dumps([{"role": "assistant", "content": '{"answer": 4'}])
+        assert read_json_messages(value, "assistant") == [text("assistant", '{"answer": 4')]
+
+
 class TestParts:
+    @pytest.mark.parametrize("part", [{"type": "unreadable"}, {"type": "unreadable", "content": "x"}])
+    def test_a_client_cannot_set_the_mark_of_unreadable_content(self, part: dict[str, Any]) -> None:
+        messages = read_json_messages([{"role": "user", "parts": [part]}], "user")
+        assert messages[0]["parts"] == [{**part, "type": "generic"}]
+        assert extract_exchange(messages, messages, []).unreadable == set()
+
     def test_what_is_no_text_is_kept_as_it_came(self) -> None:
         image = {"type": "image_url", "image_url": {"url": "https://example.org/cat.png"}}
         blob = {"type": "blob", "modality": "audio", "content": "AAAA"}
@@ -145,11 +239,11 @@ class TestParts:
 class TestInstructions:
     def test_they_become_one_system_message(self) -> None:
         parts = '[{"type": "text", "content": "Be kind."}, {"type": "text", "content": "Be brief."}]'
-        (message,) = read_instructions(parts)
+        (message,) = read_json_instructions(parts)
         assert message["role"] == "system"
         assert [part["content"] for part in message["parts"]] == ["Be kind.", "Be brief."]
-        assert read_instructions("Be kind.") == [text("system", "Be kind.")]
-        assert read_instructions(None) == []
+        assert read_json_instructions("Be kind.") == [text("system", "Be kind.")]
+        assert read_json_instructions(None) == []
 
 
 class TestFinishReasons:

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from collector.dialects.exchange import extract_exchange
 from collector.dialects.normalise import normalise
 from collector.otlp.spans import RawEvent, RawSpan
 
@@ -56,6 +57,29 @@ class TestDialects:
         span = normalise(raw_span(attributes={"custodes.documents": "The sky is blue."}))
         assert [one["content"] for one in span.retrieved_documents] == ["The sky is blue."]
 
+    @pytest.mark.parametrize("name", ["custodes.documents", "gen_ai.retrieval.documents"])
+    @pytest.mark.parametrize("value", ['["The sky is bl', '[{"content": "The sky', '{"documents": ["The'])
+    def test_documents_cut_off_are_kept_but_are_no_context(self, raw_span: Raw, name: str, value: str) -> None:
+        attributes = {"gen_ai.operation.name": "chat", name: value}
+        span = normalise(raw_span(attributes=attributes))
+        assert span.retrieved_documents == [{"id": None, "content": None, "score": None, "unreadable": value}]
+        texts = extract_exchange([], [], span.retrieved_documents)
+        assert (texts.contexts, texts.unreadable) == ((), frozenset({"contexts"}))
+
+    def test_documents_encoded_twice_are_unwrapped(self, raw_span: Raw) -> None:
+        span = normalise(raw_span(attributes={"custodes.documents": json.dumps(json.dumps(["fact"]))}))
+        assert [one["content"] for one in span.retrieved_documents] == ["fact"]
+
+    def test_a_vocabulary_that_can_be_read_is_taken_before_one_that_cannot(self, raw_span: Raw) -> None:
+        attributes = {
+            "openinference.span.kind": "LLM",
+            "output.value": '{"choices": [',
+            "output.mime_type": "application/json",
+            "gen_ai.output.messages": "hi",
+        }
+        (message,) = normalise(raw_span(attributes=attributes)).output_messages
+        assert message["parts"] == [{"type": "text", "content": "hi"}]
+
 
 class TestIdentity:
     @pytest.mark.parametrize(
@@ -94,11 +118,18 @@ class TestCompleteness:
             rank(usage__total_tokens=1),
             rank(usage__input_tokens=1),
             rank(complete=True),
+            rank(complete=True, output__messages='[{"role"'),
             rank(input__messages="hello"),
             rank(output__messages="hi"),
             rank(input__messages="hello", output__messages="hi"),
             rank(input__messages="hello", output__messages="hi", complete=True),
         ]
+        assert ranks == sorted(set(ranks))
+
+    def test_however_many_attributes_it_has_they_weigh_least(self, raw_span: Raw) -> None:
+        many = {f"a{n}": n for n in range(500)}
+        cut = {"gen_ai.output.messages": '[{"role"'}
+        ranks = [normalise(raw_span(attributes=one)).completeness for one in (many, cut)]
         assert ranks == sorted(set(ranks))
 
 

@@ -102,6 +102,26 @@ class TestMessages:
         assert extract_exchange(span.input_messages, [], []).prompt == "told"
         assert "input.value" not in span.attributes
 
+    @pytest.mark.parametrize(
+        "value", ['{"messages": [{"role": "user", "con', "[INST] be kind", "{name} is a placeholder"]
+    )
+    def test_raw_values_are_json_only_where_their_media_type_says_so(self, read: Read, value: str) -> None:
+        raw = {"input.value": value, "output.value": value}
+        for media_type in ({}, {"input.mime_type": "text/plain", "output.mime_type": "text/plain"}):
+            span = read("LLM", {**raw, **media_type})
+            texts = extract_exchange(span.input_messages, span.output_messages, [])
+            assert (texts.prompt, texts.response, texts.unreadable) == (value, value, frozenset())
+        for side, name, other in (("input", "prompt", "response"), ("output", "response", "prompt")):
+            span = read("LLM", {**raw, f"{side}.mime_type": "application/json"})
+            texts = extract_exchange(span.input_messages, span.output_messages, [])
+            assert (getattr(texts, name), getattr(texts, other), texts.unreadable) == (None, value, frozenset({name}))
+
+    def test_a_cut_off_raw_value_does_no_harm_where_messages_arrived(self, read: Read) -> None:
+        raw = {"output.value": '{"choices": [', "output.mime_type": "application/json"}
+        span = read("LLM", {**raw, "llm.output_messages.0.message.content": "told"})
+        texts = extract_exchange([], span.output_messages, [])
+        assert (texts.response, texts.unreadable) == ("told", frozenset())
+
     def test_hidden_text_is_no_text(self, read: Read) -> None:
         span = read(
             "LLM",

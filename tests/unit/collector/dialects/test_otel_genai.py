@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from collector.dialects.exchange import extract_exchange
 from collector.dialects.normalise import normalise
 from collector.dialects.span import NormalSpan
 from collector.otlp.spans import RawEvent, RawSpan
@@ -68,6 +69,17 @@ class TestMessages:
         own = [{"role": "system", "content": "Be brief."}, *MESSAGES]
         roles = [one["role"] for one in read(input__messages=own, system_instructions=told).input_messages]
         assert roles == ["system", "user"]
+
+    @pytest.mark.parametrize(
+        ("name", "side"),
+        [("input__messages", "prompt"), ("output__messages", "response"), ("system_instructions", "prompt")],
+    )
+    def test_cut_off_by_the_sdk_they_are_unreadable(self, read: Read, name: str, side: str) -> None:
+        cut = json.dumps(MESSAGES)[:-9]
+        span = read(operation__name="chat", **{name: cut})
+        (message,) = span.input_messages + span.output_messages
+        assert message["parts"] == [{"type": "unreadable", "content": cut}]
+        assert extract_exchange(span.input_messages, span.output_messages, []).unreadable == {side}
 
 
 class TestFields:

@@ -172,3 +172,13 @@ class TestMalformed:
     def test_a_span_that_is_no_object_is_refused_alone(self, now_ns: int) -> None:
         body = b'{"resourceSpans":[{"scopeSpans":[{"spans":[5]}]}]}'
         assert decode_json(body, IngestSettings(), now_ns).rejected == {Rejection("", "malformed_span"): 1}
+
+    @pytest.mark.parametrize("nan", ["", "NaN,"])
+    def test_nesting_beyond_the_parser_is_called_that(self, now_ns: int, nan: str) -> None:
+        body = f'{{"resourceSpans":[{nan}{"[" * 1500}{"]" * 1500}]}}'.encode()
+        with pytest.raises(MalformedError, match="nests lists and objects deeper"):
+            decode_json(body, IngestSettings(), now_ns)
+
+    def test_other_breaks_are_not(self, now_ns: int) -> None:
+        with pytest.raises(MalformedError, match="is not valid JSON"):
+            decode_json(b'{"resourceSpans":[', IngestSettings(), now_ns)

@@ -89,6 +89,63 @@ class TestBodies:
         assert (b"connection", b"close") in sent[0]["headers"]
 
 
+def silent_after(chunk: bytes) -> Receive:
+    """Return the connection of a client that sends ``chunk``, promises more and says nothing again."""
+    left = [chunk]
+
+    async def receive() -> Message:
+        if not left:
+            await asyncio.Event().wait()
+        return {"type": "http.request", "body": left.pop(), "more_body": True}
+
+    return receive
+
+
+class TestBodiesTooLarge:
+    """What is left of them is read before the answer, so that a client that sends all of it first gets the answer."""
+
+    def refuse(self, receive: Receive, timeout_s: float = 5.0) -> list[Message]:
+        boundary = RequestBoundary(echo, metrics=Metrics(), **LIMITS, timeout_s=timeout_s)
+        sent: list[Message] = []
+
+        async def send(message: Message) -> None:
+            sent.append(message)
+
+        asyncio.run(boundary(scope_of(), receive, send))
+        return sent
+
+    @pytest.mark.parametrize(("chunks", "taken"), [(2, 2), (5, 5), (1000, 5)])
+    def test_the_rest_is_read_up_to_four_times_the_limit(self, chunks: int, taken: int) -> None:
+        seen = 0
+
+        async def receive() -> Message:
+            nonlocal seen
+            seen += 1
+            return {"type": "http.request", "body": b"x" * 9, "more_body": seen < chunks}
+
+        assert status_of(self.refuse(receive)) == 413
+        assert seen == taken
+
+    def test_a_client_that_stops_sending_is_refused_when_its_time_is_up(self) -> None:
+        assert status_of(self.refuse(silent_after(b"x" * 11), timeout_s=0.05)) == 413
+
+    def test_however_long_a_body_may_take_the_rest_has_five_seconds(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr("collector.boundary._DRAIN_S", 0.05)
+        assert status_of(self.refuse(silent_after(b"x" * 11), timeout_s=3600)) == 413
+
+    def test_a_client_that_left_is_not_waited_for(self) -> None:
+        messages: list[Message] = [
+            {"type": "http.disconnect"},
+            {"type": "http.request", "body": b"x" * 11, "more_body": True},
+        ]
+
+        async def receive() -> Message:
+            return messages.pop()
+
+        assert status_of(self.refuse(receive)) == 413
+        assert messages == []
+
+
 class TestFailures:
     def test_an_unexpected_error_is_a_problem_that_tells_nothing_of_it(self) -> None:
         sent = call(fail, [b""])

@@ -11,11 +11,12 @@ import pytest
 from collector.dialects.normalise import normalise
 from collector.dialects.span import NormalSpan
 from collector.otlp.spans import RawSpan, Rejection
-from collector.rest.queries.coverage import INPUT_BIT, OUTPUT_BIT
+from collector.rest.queries.coverage import INPUT_BIT, OUTPUT_BIT, UNREADABLE_BIT
 from collector.store import store_spans
 from custodes.kernel.clock import HOUR_NS, ns_to_rfc3339
 
 Chat = Callable[..., NormalSpan]
+CUT_OFF = {"gen_ai.output.messages": '[{"role": "assistant", "parts": [{"type": "te'}
 
 
 def get(server: Any, path: str) -> Any:
@@ -80,6 +81,8 @@ class TestCoverage:
             ({"prompt": None, "response": None}, "CAPTURE_MESSAGE_CONTENT"),
             ({"response": None}, "CAPTURE_MESSAGE_CONTENT"),
             ({"dropped_attributes": 7}, "OTEL_SPAN_ATTRIBUTE_COUNT_LIMIT"),
+            ({"response": None, "attributes": CUT_OFF}, "OTEL_SPAN_ATTRIBUTE_VALUE_LENGTH_LIMIT"),
+            ({"attributes": {"custodes.documents": '["fa'}}, "OTEL_SPAN_ATTRIBUTE_VALUE_LENGTH_LIMIT"),
             ({}, "include_usage"),
         ],
     )
@@ -103,7 +106,11 @@ class TestCoverage:
         assert chat_span("a", "b").completeness & both == both
         assert chat_span("a", None).completeness & both == INPUT_BIT
         assert chat_span(None, "b").completeness & both == OUTPUT_BIT
-        assert normalise(raw_span()).completeness & both == 0
+        assert normalise(raw_span()).completeness & (both | UNREADABLE_BIT) == 0
+        assert chat_span("a", "b").completeness & UNREADABLE_BIT == 0
+        assert normalise(raw_span(attributes=dict.fromkeys(map(str, range(255))))).completeness & UNREADABLE_BIT == 0
+        cut = chat_span("a", None, attributes=CUT_OFF).completeness
+        assert cut & (both | UNREADABLE_BIT) == INPUT_BIT | UNREADABLE_BIT
 
 
 class TestModels:
