@@ -12,15 +12,16 @@ METRIC_NAMES = {
 }
 
 REASONS = {
-    "no_text": "no text was captured",
     "no_context": "no retrieved context to compare with",
-    "no_contexts": "no retrieved context to compare with",
-    "no_prompt": "no prompt was captured",
-    "no_response": "no response was captured",
-    "dropped_attributes": "the exporter dropped attributes",
-    "truncated": "the text was cut before it arrived",
-    "detector_error": "the detector failed",
-    "detector_not_loaded": "the detector is not loaded",
+    "no_prompt_text": "no prompt text was captured",
+    "no_response_text": "no response text was captured",
+    "no_checkable_claim": "nothing in the response can be checked",
+    "unsupported_text": "a script the detector was not made for",
+    "text_too_long": "the text is too long to be read whole",
+    "attributes_dropped": "the exporter dropped attributes, so the text may be partial",
+    "content_unreadable": "the messages arrived cut off or unreadable",
+    "detector_error": "the detector failed on this text",
+    "scoring_failed": "the batch could not be scored",
 }
 
 

@@ -79,7 +79,7 @@ class Story:
                 "exchanges": 5230,
                 "assessed": 5088,
                 "not_assessed": 142,
-                "not_assessed_reasons": {"no_text": 118, "no_context": 24},
+                "not_assessed_reasons": {"no_response_text": 118, "no_context": 24},
             },
             "services": [
                 _service(name, "firing", 1980, 0.004, 0.91, 0.31, 12, 1),
@@ -271,7 +271,7 @@ class Story:
                 "identity_attack": {
                     "value": None,
                     "state": "not_assessed",
-                    "reason": "detector_not_loaded",
+                    "reason": "detector_error",
                     "labels": None,
                     "spans": None,
                     "detector": None,

@@ -185,7 +185,7 @@ class TestOverview:
         assert open_console().metric[9].value == "not assessed"
 
     def test_it_says_why_exchanges_were_not_assessed(self, open_console: Console) -> None:
-        assert "no text was captured\\: 118" in words(open_console())
+        assert "no response text was captured\\: 118" in words(open_console())
 
     def test_it_shows_how_fresh_it_is_by_the_clock_of_the_server(self, open_console: Console) -> None:
         assert "Updated 10\\:00\\:00 UTC" in words(open_console())
@@ -264,7 +264,7 @@ class TestTrace:
         assert "toxicity/builtin 1\\.0\\.0" in words(app)
 
     def test_it_says_why_something_was_not_assessed(self, open_console: Console) -> None:
-        assert "Because the detector is not loaded" in words(open_console("trace", id=TRACE))
+        assert "Because the detector failed on this text" in words(open_console("trace", id=TRACE))
 
     def test_it_marks_unsupported_passages_and_lists_their_offsets(self, open_console: Console) -> None:
         app = open_console("trace", id=TRACE)
