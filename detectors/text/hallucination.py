@@ -1,9 +1,10 @@
 """Whether a response says more than the documents it was given: word, name and number support, sentence by sentence.
 
 A logistic combination of the features of ``detectors.text.support``, fitted by ``training/train_hallucination.py`` and
-calibrated; ``heads/hallucination.md`` has the figures. The response is as bad as its worst sentence, since one invented
-sentence makes an answer wrong. A token-level model understands paraphrase and contradiction far better; this one needs
-no download, explains itself, and takes well under a millisecond for a short answer.
+calibrated, with two rules beside it: an unsupported number puts its sentence above one half, and a single word at
+fault keeps it below. ``heads/hallucination.md`` has the figures with and without them. The response is as bad as its
+worst sentence, since one invented sentence makes an answer wrong. A token-level model understands paraphrase and
+contradiction far better; this one needs no download, explains itself, and takes a few milliseconds.
 """
 
 from __future__ import annotations
@@ -35,14 +36,27 @@ from detectors.text.sentences import split_sentences
 from detectors.text.support import FEATURES, Evidence, build_support, weigh_sentence
 
 NAME: Final = "hallucination/builtin"
-VERSION: Final = "1.0.0"
+VERSION: Final = "1.1.0"
 HEADS_FOLDER: Final = Path(__file__).resolve().parent.parent / "heads"
 PARAMETERS_FILE: Final = "hallucination.json"
-RULE_FILES: Final = ("hallucination.py", "sentences.py", "script.py", "support.py", "vocabulary.py")
+RULE_FILES: Final = (
+    "hallucination.py",
+    "numbers.py",
+    "sentences.py",
+    "script.py",
+    "support.py",
+    "talk.py",
+    "vocabulary.py",
+)
 MAX_CONTEXT_CHARACTERS: Final = 2_000_000
 MAX_RESPONSE_CHARACTERS: Final = 200_000
 SPAN_THRESHOLD: Final = 0.5
 DECIMALS: Final = 6
+# A figure that stands nowhere is wrong or invented, whatever surrounds it. The fit alone cannot say so: the longer the
+# sentence, the less one of its words weighs. Above one half, so that policies that ask for more than 0.5 see it.
+NUMBER_FLOOR: Final = 0.55
+# One word the contexts don't use is as often a synonym as an invention.
+LONE_WORD_CEILING: Final = 0.49
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,14 +85,14 @@ class HallucinationDetector:
         for sentence in split_sentences(response):
             evidence = weigh_sentence(response, sentence, support)
             if evidence.claims:
-                scores.append(SentenceScore(evidence, self._probability(evidence)))
+                scores.append(SentenceScore(evidence, ruled_value(self.fitted_value(evidence), evidence)))
         return scores
 
     def score(self, response: str | None, contexts: Sequence[str], prompt: str | None) -> Score:
         """Return the response's score with the unsupported stretches of text as spans, in order.
 
         Not assessed without a response, without a context, in scripts other than Latin, beyond the length limits, and
-        when no sentence claims anything that could be checked ("Sure, happy to help!").
+        when no sentence claims anything that could be checked ("Sure, happy to help!", "I could not find this").
         """
         if response is None or not response.strip():
             return not_assessed(HALLUCINATION, NO_RESPONSE_TEXT, self.identity)
@@ -99,11 +113,25 @@ class HallucinationDetector:
         )
         return assessed(HALLUCINATION, max(sentence.value for sentence in sentences), self.identity, spans=spans)
 
-    def _probability(self, evidence: Evidence) -> float:
+    def fitted_value(self, evidence: Evidence) -> float:
+        """Return the logistic model's probability for one sentence, before ``ruled_value``."""
         margin = self.offset + sum(
             weight * float(getattr(evidence, feature)) for weight, feature in zip(self.weights, FEATURES, strict=True)
         )
         return round(1.0 / (1.0 + math.exp(-margin)), DECIMALS)
+
+
+def ruled_value(fitted: float, evidence: Evidence) -> float:
+    """Return a sentence's value: the fitted one, except that
+
+    - an unsupported number lifts it to at least ``NUMBER_FLOOR``;
+    - one unsupported word that is neither number nor name, with nothing else, leaves it at most ``LONE_WORD_CEILING``.
+    """
+    if evidence.missing_numbers:
+        return max(fitted, NUMBER_FLOOR)
+    if len(evidence.unsupported) == 1 and not evidence.missing_names:
+        return min(fitted, LONE_WORD_CEILING)
+    return fitted
 
 
 def unsupported_ranges(evidence: Evidence) -> list[tuple[int, int]]:

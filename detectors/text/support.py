@@ -7,7 +7,6 @@ which looks unsupported, and a wrong relation between right words, which looks s
 
 from __future__ import annotations
 
-import re
 import unicodedata
 from collections import Counter
 from collections.abc import Container, Iterable, Mapping, Sequence
@@ -15,12 +14,20 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import Final
 
+from detectors.text.numbers import (
+    Quantity,
+    Token,
+    conversions,
+    is_enumeration,
+    is_figure,
+    iso_dates,
+    read_quantity,
+    tokens_of,
+    unit_of,
+)
 from detectors.text.sentences import Sentence, split_sentences
-from detectors.text.vocabulary import FUNCTION_WORDS, MONTHS, NUMBER_WORDS, TALK_WORDS
-
-_TOKEN: Final = re.compile(r"\d+(?:[.,]\d+)*|[^\W\d_]+(?:['\u2019-][^\W\d_]+)*|[^\W_]+")
-_NUMBER: Final = re.compile(r"\d+(?:[.,]\d+)*")
-
+from detectors.text.talk import claimless_ranges
+from detectors.text.vocabulary import FUNCTION_WORDS, MONTH_KEYS, MONTHS, ORDINALS, TALK_WORDS
 
 # Longest first within each family; the first that fits is taken.
 _ENDINGS: Final = (
@@ -32,6 +39,9 @@ _ENDINGS: Final = (
 )  # fmt: skip
 
 
+LARGEST_DERIVED_COUNT: Final = 12
+
+
 @dataclass(frozen=True, slots=True)
 class Word:
     """One content word or number of a sentence, with its character range in the whole text."""
@@ -41,6 +51,10 @@ class Word:
     end: int
     is_number: bool
     is_name: bool
+    readings: tuple[str, ...] = ()  # other keys it may be found by
+    unit: str = ""  # what a number measures
+    counted: str = ""  # stem of what a number counts, if it measures nothing
+    is_spelled: bool = False  # a number without digits
 
 
 def stem(word: str) -> str:
@@ -65,30 +79,71 @@ def _without_ending(word: str) -> str:
     return word.removesuffix("e") if len(word) > 4 else word
 
 
-def normal_number(number: str) -> str:
-    """Return a number in one spelling, without thousands commas and trailing zeros: "1,000.50" gives "1000.5"."""
-    plain = re.sub(r",(?=\d{3}(?:\D|$))", "", number).replace(",", ".")
-    if plain.count(".") == 1:
-        plain = plain.rstrip("0").rstrip(".")
-    return plain.lstrip("0") or "0"
-
-
 def content_words(text: str, start: int = 0, end: int | None = None) -> list[Word]:
-    """Return the content words and numbers of ``text[start:end]``, without function words."""
+    """Return the content words, units and numbers of ``text[start:end]``, without function words and list numbers."""
+    stop = len(text) if end is None else end
+    tokens = tokens_of(text, start, stop)
+    months = iso_dates(text, start, stop)
     words: list[Word] = []
-    for match in _TOKEN.finditer(text, start, len(text) if end is None else end):
-        token = match[0]
-        lower = token.lower()
-        if _NUMBER.fullmatch(token):
-            words.append(Word(normal_number(token), match.start(), match.end(), True, False))
-        elif lower in NUMBER_WORDS:
-            words.append(Word(NUMBER_WORDS[lower], match.start(), match.end(), lower != "one", False))
-        elif lower in MONTHS:
-            words.append(Word("month-" + MONTHS[lower], match.start(), match.end(), False, True))
-        elif lower not in FUNCTION_WORDS and lower.replace("\u2019", "'") not in FUNCTION_WORDS:
-            named = token[0].isupper() and match.start() > start
-            words.append(Word(stem(token), match.start(), match.end(), False, named))
+    place = 0
+    while place < len(tokens):
+        quantity = read_quantity(text, tokens, place)
+        if quantity is None:
+            words += _plain_word(text, tokens, place, start)
+            place += 1
+        else:
+            if quantity.start in months:
+                key = MONTH_KEYS.get(months[quantity.start])
+                if key is not None:
+                    words.append(Word(key, quantity.start, quantity.end, False, True))
+            elif not _is_no_amount(text, tokens, place, start, quantity):
+                words.append(_number_word(tokens, quantity))
+            place = quantity.after
     return words
+
+
+def _is_no_amount(text: str, tokens: Sequence[Token], place: int, start: int, quantity: Quantity) -> bool:
+    """Return whether a number says nothing: "one" as a pronoun, ":00" of a clock time, the number of a list item."""
+    if quantity.is_spelled:
+        return quantity.value == "1" and not quantity.unit
+    if tokens[place].text == "00" and text[max(start, quantity.start - 1) : quantity.start] == ":":
+        return True
+    return is_enumeration(text, tokens, place, start)
+
+
+def _number_word(tokens: Sequence[Token], quantity: Quantity) -> Word:
+    counted = ""
+    if not quantity.unit and quantity.after < len(tokens):
+        following = tokens[quantity.after].text
+        if following.lower() not in FUNCTION_WORDS and following[0].isalpha():
+            counted = stem(following)
+    return Word(
+        quantity.value,
+        quantity.start,
+        quantity.end,
+        True,
+        False,
+        quantity.readings,
+        quantity.unit,
+        counted,
+        quantity.is_spelled,
+    )
+
+
+def _plain_word(text: str, tokens: Sequence[Token], place: int, start: int) -> list[Word]:
+    """Return the word at ``tokens[place]``, or nothing for a function word."""
+    token = tokens[place]
+    lower = token.text.lower()
+    unit = unit_of(tokens, place, follows_number=bool(place) and is_figure(tokens[place - 1]))
+    if unit:
+        return [Word(stem(unit), token.start, token.end, False, False)]
+    if lower in MONTHS:
+        return [Word("month-" + MONTHS[lower], token.start, token.end, False, True)]
+    if lower in FUNCTION_WORDS or lower.replace("\u2019", "'") in FUNCTION_WORDS:
+        return []
+    named = token.text[0].isupper() and token.start > start
+    readings = (ORDINALS[lower],) if lower in ORDINALS else ()
+    return [Word(stem(token.text), token.start, token.end, False, named and not readings, readings)]
 
 
 def _keys(words: Iterable[Word]) -> set[str]:
@@ -96,6 +151,7 @@ def _keys(words: Iterable[Word]) -> set[str]:
     keys: set[str] = set()
     for word in words:
         keys.add(word.stem)
+        keys.update(word.readings)
         if "-" in word.stem:
             keys.update(stem(part) for part in word.stem.split("-") if part)
     return keys
@@ -108,6 +164,9 @@ class Support:
     places: Mapping[str, tuple[int, ...]]  # word key -> the context sentences that hold it, ascending
     prompt_keys: frozenset[str]
     pairs: frozenset[tuple[str, str]]
+    counted: frozenset[str]  # stems of what the contexts give a number of
+    measured: frozenset[tuple[str, str]]  # (number, unit) pairs of the contexts
+    units: frozenset[str]
 
 
 def build_support(contexts: Sequence[str], prompt: str | None) -> Support:
@@ -115,12 +174,16 @@ def build_support(contexts: Sequence[str], prompt: str | None) -> Support:
     places: dict[str, list[int]] = {}
     sentences = 0
     pairs: set[tuple[str, str]] = set()
+    counted: set[str] = set()
+    measured: set[tuple[str, str]] = set()
     for context in contexts:
         for sentence in split_sentences(context):
             words = content_words(sentence.text)
             for key in _keys(words):
                 places.setdefault(key, []).append(sentences)
             sentences += 1
+            counted.update(word.counted for word in words if word.counted)
+            measured.update((value, word.unit) for word in words if word.unit for value in (word.stem, *word.readings))
             stems = [word.stem for word in words]
             pairs.update(pairwise(stems))
             pairs.update(zip(stems, stems[2:], strict=False))
@@ -128,13 +191,18 @@ def build_support(contexts: Sequence[str], prompt: str | None) -> Support:
         places={key: tuple(numbers) for key, numbers in places.items()},
         prompt_keys=frozenset(_keys(content_words(prompt))) if prompt else frozenset(),
         pairs=frozenset(pairs),
+        counted=frozenset(counted),
+        measured=frozenset(measured),
+        units=frozenset(unit for _, unit in measured),
     )
 
 
 def _alternatives(word: Word) -> list[tuple[str, ...]]:
     """Return the keys by which a word can be found; it is found if all keys of one alternative are."""
     parts = tuple(stem(part) for part in word.stem.split("-") if part)
-    return [(word.stem,), parts] if len(parts) > 1 else [(word.stem,)]
+    others: list[tuple[str, ...]] = [(reading,) for reading in word.readings]
+    others += [(value, stem(unit)) for value, unit in conversions(word.stem, word.unit)] if word.unit else []
+    return [(word.stem,), *others, parts] if len(parts) > 1 else [(word.stem,), *others]
 
 
 def is_known(word: Word, keys: Container[str]) -> bool:
@@ -165,20 +233,24 @@ FEATURES: Final = (
 def weigh_sentence(text: str, sentence: Sentence, support: Support) -> Evidence:
     """Compare one sentence of ``text`` with the support.
 
-    Numbers and names must come from the contexts, words may also repeat the prompt's. ``missing_numbers`` and
-    ``missing_names`` saturate: 0 none, 1/2 one, 3/4 two, and so on, as one wrong figure already makes an answer wrong.
+    Names must come from the contexts; words and numbers may also repeat the prompt's ("your order 4711"). Small counts
+    in words of things the contexts don't number ("two options") are left out, and so is talk that claims nothing.
+    ``missing_numbers`` and ``missing_names`` saturate: 0 none, 1/2 one, 3/4 two, and so on.
     """
+    silent = claimless_ranges(text, sentence.start, sentence.end)
     words = [
         word
         for word in content_words(text, sentence.start, sentence.end)
-        if word.is_number or text[word.start : word.end].lower() not in TALK_WORDS
+        if (word.is_number or text[word.start : word.end].lower() not in TALK_WORDS)
+        and not any(start <= word.start < end for start, end in silent)
+        and not _is_derived_count(word, support)
     ]
     unsupported: list[Word] = []
     names = numbers = 0
     for word in words:
-        if is_known(word, support.places):
+        if is_known(word, support.places) and not _is_measured_otherwise(word, support):
             continue
-        if not (word.is_number or word.is_name) and is_known(word, support.prompt_keys):
+        if not word.is_name and is_known(word, support.prompt_keys):
             continue
         unsupported.append(word)
         numbers += word.is_number
@@ -196,6 +268,21 @@ def weigh_sentence(text: str, sentence: Sentence, support: Support) -> Evidence:
         missing_pairs=sum(pair not in support.pairs for pair in adjacent) / len(adjacent) if adjacent else 0.0,
         best_sentence_missing=1.0 - _best_sentence(words, support),
     )
+
+
+def _is_measured_otherwise(word: Word, support: Support) -> bool:
+    """Return whether the contexts give other numbers in this number's unit, and this number only for something else."""
+    if word.unit not in support.units:
+        return False
+    same = [(value, word.unit) for value in (word.stem, *word.readings)] + conversions(word.stem, word.unit)
+    return support.measured.isdisjoint(same)
+
+
+def _is_derived_count(word: Word, support: Support) -> bool:
+    """Return whether a number looks counted by the writer: small, in words, of things the contexts don't number."""
+    if not (word.is_spelled and word.counted and not word.unit) or is_known(word, support.places):
+        return False
+    return word.counted not in support.counted and len(word.stem) <= 2 and int(word.stem) <= LARGEST_DERIVED_COUNT
 
 
 def _best_sentence(words: Sequence[Word], support: Support) -> float:

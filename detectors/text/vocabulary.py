@@ -13,7 +13,7 @@ how can could may might must shall should will would not no n't cannot there her
 some any each every both either neither other another same own too between during before because while until though
 although however therefore thus since per via etc one's s t re ve ll d m let's that's it's he's she's there's what's
 i'm you're we're they're i've you've we've they've i'll you'll we'll they'll isn't aren't wasn't weren't don't
-doesn't didn't can't couldn't won't wouldn't shouldn't hasn't haven't hadn't get got
+doesn't didn't can't couldn't won't wouldn't shouldn't hasn't haven't hadn't get got pm p
 """
 _TALK_WORDS: Final = """
 hello hi hey dear thanks thank welcome sorry apologies apologize please sure certainly course absolutely yes yeah ok
@@ -40,19 +40,19 @@ TALK_WORDS: Final = frozenset(_TALK_WORDS.split())
 # Words that end in a full stop without ending a sentence.
 ABBREVIATIONS: Final = frozenset(_ABBREVIATIONS.split())
 
-NUMBER_WORDS: Final = {word: str(value) for value, word in enumerate(_COUNTING_WORDS.split())} | {
-    "thirty": "30",
-    "forty": "40",
-    "fifty": "50",
-    "sixty": "60",
-    "seventy": "70",
-    "eighty": "80",
-    "ninety": "90",
-    "dozen": "12",
-    "hundred": "100",
-    "thousand": "1000",
-    "million": "1000000",
-    "billion": "1000000000",
+NUMBER_WORDS: Final = {word: value for value, word in enumerate(_COUNTING_WORDS.split())} | {
+    "thirty": 30,
+    "forty": 40,
+    "fifty": 50,
+    "sixty": 60,
+    "seventy": 70,
+    "eighty": 80,
+    "ninety": 90,
+    "dozen": 12,
+    "hundred": 100,
+    "thousand": 1000,
+    "million": 1_000_000,
+    "billion": 1_000_000_000,
 }
 
 # Without "may", which is far more often a verb, and "march", which is too often a walk.
@@ -72,3 +72,53 @@ MONTHS: Final = {
     }.items()
     for name in names
 }
+
+# Names of days, money and measures, each first by the key that all its spellings share.
+_UNITS: Final = """
+second seconds; minute minutes; hour hours; day days; week weeks; month months; year years; decade decades;
+century centuries; night nights; euro euros eur; dollar dollars usd; pound pounds gbp; franc francs chf; yen jpy;
+cent cents; percent pct; kilometre kilometres kilometer kilometers; metre metres meter meters; mile miles; foot feet;
+inch inches; centimetre centimetres centimeter centimeters; millimetre millimetres millimeter millimeters;
+kilogram kilograms kilo kilos; gram grams; tonne tonnes ton tons; litre litres liter liters; degree degrees;
+kilobyte kilobytes; megabyte megabytes; gigabyte gigabytes; terabyte terabytes; watt watts; volt volts
+"""
+_UNIT_SHORT_FORMS: Final = """
+s sec secs second; min mins minute; h hr hrs hour; wk wks week; yr yrs year; km kilometre; m metre; cm centimetre;
+mm millimetre; ft foot; mi mile; kg kilogram; g gram; l litre; kb kilobyte; mb megabyte; gb gigabyte; tb terabyte;
+w watt; v volt
+"""
+CURRENCIES: Final = {
+    "\u20ac": "euro",
+    "$": "dollar",
+    "\u00a3": "pound",
+    "\u00a5": "yen",
+    "eur": "euro",
+    "usd": "dollar",
+    "gbp": "pound",
+    "chf": "franc",
+}
+UNIT_NAMES: Final = (
+    {name: names.split()[0] for names in _UNITS.split(";") for name in names.split()} | CURRENCIES | {"%": "percent"}
+)
+UNIT_ABBREVIATIONS: Final = {
+    form: forms.split()[-1] for forms in _UNIT_SHORT_FORMS.split(";") for form in forms.split()[:-1]
+}
+# Exact ratios between units: one of the first is so many of the last.
+UNIT_RATIOS: Final = (
+    ("minute", 60, "second"), ("hour", 60, "minute"), ("day", 24, "hour"), ("week", 7, "day"), ("year", 12, "month"),
+    ("decade", 10, "year"), ("century", 100, "year"), ("kilometre", 1000, "metre"), ("metre", 100, "centimetre"),
+    ("kilogram", 1000, "gram"), ("euro", 100, "cent"), ("dollar", 100, "cent"),
+)  # fmt: skip
+# "Million" after figures: the power of ten it adds.
+SCALE_WORDS: Final = {"hundred": 2, "thousand": 3, "million": 6, "billion": 9}
+# A figure after these words says which, not how many.
+ENUMERATORS: Final = frozenset(
+    {"step", "option", "document", "documents", "doc", "source", "sources", "passage", "excerpt", "context"}
+)
+# Without "second", which is far more often a time.
+ORDINALS: Final = {
+    "first": "1", "third": "3", "fourth": "4", "fifth": "5", "sixth": "6", "seventh": "7", "eighth": "8",
+    "ninth": "9", "tenth": "10",
+}  # fmt: skip
+# The word key of each month by number; May is no word here, as "may" is grammar.
+MONTH_KEYS: Final = {int(number): f"month-{number}" for number in MONTHS.values()} | {3: "march"}

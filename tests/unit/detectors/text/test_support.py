@@ -4,13 +4,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from detectors.text.numbers import normal_number
 from detectors.text.sentences import split_sentences
 from detectors.text.support import (
     FEATURES,
     Evidence,
     build_support,
     content_words,
-    normal_number,
     stem,
     weigh_sentence,
 )
@@ -105,9 +105,29 @@ class TestWeighSentence:
     def test_meets_months_in_other_spellings(self, month: str) -> None:
         assert weigh(f"It starts in {month}.", "The start is in September.").missing_share == 0.0
 
-    def test_lets_words_but_not_numbers_rest_on_the_prompt(self) -> None:
-        evidence = weigh("The bicycle costs 77.", "It costs something.", prompt="What does the bicycle cost, 77?")
-        assert [word.stem for word in evidence.unsupported] == ["77"]
+    def test_lets_words_and_numbers_rest_on_the_prompt(self) -> None:
+        evidence = weigh("The bicycle costs 78.", "It costs something.", prompt="What does bicycle 77 cost?")
+        assert [word.stem for word in evidence.unsupported] == ["78"]
+        assert weigh("Bicycle 77 costs something.", "It costs something.", prompt="And bicycle 77?").unsupported == ()
+
+    def test_does_not_let_names_rest_on_the_prompt(self) -> None:
+        evidence = weigh("It was sold to Brandeis.", "It was sold.", prompt="Was it sold to Brandeis?")
+        assert evidence.missing_names == 0.5
+
+    @pytest.mark.parametrize(
+        ("answer", "missing"),
+        [
+            ("There are two options: delivery and return.", False),
+            ("You have two weeks for it.", False),
+            ("You have three weeks for it.", True),
+            ("There are seven employees.", True),
+        ],
+    )
+    def test_leaves_out_counts_in_words_unless_a_unit_or_the_context_says_more(
+        self, answer: str, missing: bool
+    ) -> None:
+        context = "Delivery or return within 14 days. There are 5 employees."
+        assert bool(weigh(answer, context).missing_numbers) is missing
 
     def test_counts_small_talk_as_no_claim(self) -> None:
         assert weigh("I hope this helps, feel free to contact me!", POLICY).claims == 0
