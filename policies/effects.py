@@ -37,12 +37,14 @@ Values = Mapping[str, float | None]
 
 @dataclass(frozen=True, slots=True)
 class StepContext:
-    """Where and when a step happened."""
+    """Where and when a step happened. Without ``policy`` a version is ending, and no incident can open."""
 
     project_id: str
-    policy: CompiledPolicy
+    policy_id: str
+    version: str
     console_url: str
     now_ns: int
+    policy: CompiledPolicy | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,8 +71,8 @@ def apply_step(tx: WriteTx, context: StepContext, before: StoredState, values: V
         decision = Decision(
             id=new_uuid7(context.now_ns),
             project_id=context.project_id,
-            policy_id=context.policy.id,
-            version=context.policy.version,
+            policy_id=context.policy_id,
+            version=context.version,
             group=before.group,
             at_ns=transition.at_ns,
             from_state=transition.from_state,
@@ -104,7 +106,7 @@ def _change_incident(
     """Open or resolve the group's incident if the step says so, and return it; ``None`` when it says neither."""
     kinds = {type(intent) for intent in result.intents}
     reason = result.transitions[-1].reason
-    if OpenIncident in kinds:
+    if context.policy is not None and OpenIncident in kinds:
         opened = open_incident(
             context.policy,
             before.group,
@@ -121,7 +123,7 @@ def _change_incident(
     current = find_incident(tx, context.project_id, before.incident_id or "")
     if current is None:
         raise NotFoundError(
-            f"policy {context.policy.id!r} is firing for {before.group.render()} but its incident "
+            f"policy {context.policy_id!r} is firing for {before.group.render()} but its incident "
             f"{before.incident_id!r} does not exist; the incident table was changed by hand"
         )
     resolved = resolve_incident(current, reason, context.now_ns)

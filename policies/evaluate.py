@@ -113,7 +113,8 @@ def _evaluate_version(
     with db.write() as tx:
         if guard is not None:
             guard(tx)
-        return _write_steps(tx, version, StepContext(version.project_id, policy, console_url, at_ns), values)
+        context = StepContext(version.project_id, version.policy_id, version.version, console_url, at_ns, policy)
+        return _write_steps(tx, policy, context, values)
 
 
 def _is_done(states: Sequence[StoredState], at_ns: int) -> bool:
@@ -122,23 +123,24 @@ def _is_done(states: Sequence[StoredState], at_ns: int) -> bool:
 
 
 def _write_steps(
-    tx: WriteTx, version: PolicyVersion, context: StepContext, values: dict[Group, SignalValues]
+    tx: WriteTx, policy: CompiledPolicy, context: StepContext, values: dict[Group, SignalValues]
 ) -> list[Applied]:
+    version = (context.project_id, context.policy_id, context.version)
     # The lock makes evaluators of one policy take turns; the second finds the minute done.
-    locked = find_policy_version(tx, version.project_id, version.policy_id, version.version, lock=True)
+    locked = find_policy_version(tx, *version, lock=True)
     if locked is None or locked.state != "active":
         return []
-    states = list_states(tx, version.project_id, version.policy_id, version.version)
+    states = list_states(tx, *version)
     if _is_done(states, context.now_ns):
         return []
     stored = {one.group: one for one in states}
-    nothing = empty_values(context.policy)
+    nothing = empty_values(policy)
     applied = []
     for group in sorted({*stored, *values}, key=lambda group: group.key):
         before = stored.get(group, StoredState(group, GroupState()))
         seen = values.get(group, nothing)
-        result = step(context.policy, before.state, context.now_ns, seen)
+        result = step(policy, before.state, context.now_ns, seen)
         applied.append(apply_step(tx, context, before, seen, result))
     written = [one.stored for one in applied]
-    save_states(tx, version.project_id, version.policy_id, version.version, written, context.now_ns)
+    save_states(tx, *version, written, context.now_ns)
     return applied

@@ -17,7 +17,6 @@ from policies.check import require_tested
 from policies.effects import StepContext, apply_step
 from policies.engine.step import retire
 from policies.errors import EndpointError
-from policies.evaluate import compile_version
 from policies.hooks.address import check_url
 from policies.hooks.signing import generate_secret, parse_secrets
 from policies.hooks.store import Endpoint, find_endpoint, insert_endpoint, list_endpoints, set_endpoint
@@ -26,6 +25,7 @@ from policies.store import (
     delete_states,
     find_policy_version,
     insert_policy_version,
+    list_notified,
     list_policy_versions,
     list_states,
     lock_policy,
@@ -104,9 +104,15 @@ def activate_policy(
 def retire_policy(
     db: Database, *, project_id: str, policy_id: str, actor: Actor, now_ns: int, console_url: str
 ) -> PolicyChange:
-    """Stop evaluating a policy; its open incidents resolve. Raises ``ConflictError`` when none is active."""
+    """Stop evaluating a policy; its open incidents resolve, also when the version no longer compiles.
+
+    Raises ``NotFoundError`` for an unknown policy and ``ConflictError`` when no version of it is active.
+    """
     with db.write() as tx:
-        active = [one for one in lock_policy(tx, project_id, policy_id) if one.state == "active"]
+        versions = lock_policy(tx, project_id, policy_id)
+        if not versions:
+            raise NotFoundError(f"there is no policy {policy_id!r}; see custodes policy list")
+        active = [one for one in versions if one.state == "active"]
         if not active:
             raise ConflictError(f"policy {policy_id!r} has no active version to retire")
         intake_id = _retire(tx, active[0], actor, now_ns, console_url, "the policy was retired")
@@ -160,10 +166,11 @@ def list_project_endpoints(db: Database, project_id: str) -> list[Endpoint]:
 
 
 def _retire(tx: WriteTx, version: PolicyVersion, actor: Actor, now_ns: int, console_url: str, reason: str) -> int:
-    policy = compile_version(version)
-    context = StepContext(version.project_id, policy, console_url, now_ns)
+    """End a version from what is stored, so that one which no longer compiles can end too."""
+    context = StepContext(version.project_id, version.policy_id, version.version, console_url, now_ns)
     for stored in list_states(tx, version.project_id, version.policy_id, version.version):
-        apply_step(tx, context, stored, {}, retire(policy, stored.state, now_ns, reason))
+        notified = () if stored.incident_id is None else list_notified(tx, version.project_id, stored.incident_id)
+        apply_step(tx, context, stored, {}, retire(notified, stored.state, now_ns, reason))
     delete_states(tx, version.project_id, version.policy_id, version.version)
     set_version_state(tx, version, "retired", now_ns)
     return _audit_version(tx, "policy.retired", version, actor, now_ns)

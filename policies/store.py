@@ -244,6 +244,15 @@ def list_decisions(
     return [_row_to_decision(row) for row in tx.execute(statement)]
 
 
+def list_notified(tx: ReadTx, project_id: str, incident_id: str) -> list[str]:
+    """Return the endpoints the policy named when the incident opened, from the decision that opened it."""
+    columns = decision.c
+    statement = select(columns.body).where(columns.project_id == project_id, columns.incident_id == incident_id)
+    body = tx.execute(statement.order_by(columns.at_ns, columns.id).limit(1)).scalar_one_or_none()
+    intents = [] if body is None else orjson.loads(body)["intents"]
+    return [intent["endpoint"] for intent in intents if intent["kind"] == "notify"]
+
+
 def _row_to_decision(row: Row[Any]) -> Decision:
     body = orjson.loads(row.body)
     return Decision(

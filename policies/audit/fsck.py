@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from custodes.db import ReadTx
 from policies.audit import store
 from policies.audit.errors import AuditError, LogStateError
+from policies.audit.leaf_index import LeafIndex, index_leaf
 from policies.audit.merkle import EMPTY_ROOT, Frontier, leaf_hash, verify_consistency
 from policies.audit.store import StoredHead, StoredLeaf
 from policies.audit.tile_tree import TileEdge, TileTree
@@ -47,7 +48,7 @@ def check_edge(tx: ReadTx, head: StoredHead, signed: TreeHead) -> None:
 def check_everything(
     tx: ReadTx, head: StoredHead, signed: TreeHead, progress: Callable[[int, int], None] | None = None
 ) -> None:
-    """Raise ``LogStateError`` unless leaves, hashes, tiles, head and ``signed`` all agree.
+    """Raise ``LogStateError`` unless leaves, their index columns, hashes, tiles, head and ``signed`` all agree.
 
     Reads every leaf once, in O(log size) memory. ``progress`` is called with leaves done and leaves in all.
     """
@@ -62,6 +63,9 @@ def check_everything(
             if frontier.size == signed.size:
                 signed_root = frontier.root()
         _check_tiles(tx, edge)
+        # Last, so that what is said of the row is said of bytes that agree with their tile.
+        for leaf in leaves:
+            _check_index(leaf)
         if progress is not None:
             progress(frontier.size, head.size)
     if frontier.size != head.size:
@@ -84,6 +88,16 @@ def _check_leaf(leaf: StoredLeaf, seq: int) -> None:
         raise LogStateError(f"leaf {seq} is missing, the next stored one is {leaf.seq}; {_ADVICE}")
     if leaf_hash(leaf.body) != leaf.hash:
         raise LogStateError(f"the bytes of leaf {seq} do not give its stored hash; {_ADVICE}")
+
+
+def _check_index(leaf: StoredLeaf) -> None:
+    stored = LeafIndex(leaf.at_ns, leaf.action, leaf.actor, leaf.object, leaf.project)
+    told = index_leaf(leaf.body, leaf.at_ns)
+    if stored != told:
+        wrong = [name for name, seen, said in zip(LeafIndex._fields, stored, told, strict=True) if seen != said]
+        raise LogStateError(
+            f"leaf {leaf.seq} cannot be found by what its bytes say, wrong in its row: {', '.join(wrong)}; {_ADVICE}"
+        )
 
 
 def _check_tiles(tx: ReadTx, edge: TileEdge) -> None:

@@ -23,16 +23,13 @@ from policies.audit.errors import AuditError, LogStateError, NoteError, NotInLog
 from policies.audit.event import AuditEvent, event_to_body
 from policies.audit.fsck import TreeHead, check_edge, check_everything
 from policies.audit.keys import LogKey
-from policies.audit.leaf import body_to_leaf
+from policies.audit.leaf_index import index_leaf
 from policies.audit.merkle import EMPTY_ROOT, Frontier, leaf_hash, verify_consistency
 from policies.audit.reading import prove
 from policies.audit.receipt import Receipt
 from policies.audit.signed_mark import SignedMark
 from policies.audit.store import PendingEvent, StoredCheckpoint, StoredHead, StoredLeaf
 from policies.audit.tile_tree import TileEdge, TileTree, edge_names
-
-UNREADABLE_ACTION = "unreadable"
-"""Indexed as the action of a leaf whose bytes are not a leaf we know; it is logged all the same."""
 
 
 def append_intake(tx: WriteTx, event: AuditEvent) -> int:
@@ -73,9 +70,10 @@ class AuditLog:
     ) -> Checkpoint:
         """Return the latest checkpoint after proving that the stored log is what it says; run it at start-up.
 
-        ``every_leaf`` recomputes each leaf hash, tile and root (about O(log size) without it: only the right edge
-        and the consistency between checkpoint and head). A new log gets its checkpoint of size 0. ``progress`` is
-        called with leaves done and leaves in all. Raises ``LogStateError`` naming the first contradiction.
+        ``every_leaf`` recomputes each leaf hash, index column, tile and root (about O(log size) without it: only the
+        right edge and the consistency between checkpoint and head). A new log gets its checkpoint of size 0.
+        ``progress`` is called with leaves done and leaves in all. Raises ``LogStateError`` naming the first
+        contradiction.
         """
         with self._turn:
             return self._verify_state(every_leaf, progress)
@@ -239,10 +237,6 @@ def _load_edge(tx: ReadTx, head: StoredHead) -> TileEdge:
 
 
 def _to_leaf(event: PendingEvent, seq: int) -> StoredLeaf:
-    try:
-        leaf = body_to_leaf(event.body)
-        columns = (leaf.action, leaf.actor, leaf.object, leaf.project)
-    except AuditError:
-        # It was committed with a business change, so it is logged whatever it says; only its index is poor.
-        columns = (UNREADABLE_ACTION, "", "", "")
-    return StoredLeaf(seq, event.intake_id, event.body, leaf_hash(event.body), event.at_ns, *columns)
+    # It was committed with a business change, so it is logged whatever it says; at worst its index is poor.
+    index = index_leaf(event.body, event.at_ns)
+    return StoredLeaf(seq, event.intake_id, event.body, leaf_hash(event.body), *index)

@@ -18,7 +18,7 @@ The rules, in order:
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
@@ -109,8 +109,11 @@ def step(policy: CompiledPolicy, state: GroupState, now_ns: int, values: Mapping
     return _on_error(evaluated, now_ns, when)
 
 
-def retire(policy: CompiledPolicy, state: GroupState, now_ns: int, reason: str) -> StepResult:
+def retire(notified: Sequence[str], state: GroupState, now_ns: int, reason: str) -> StepResult:
     """Return what the end of a policy version does to one group: an open incident resolves, with the reason.
+
+    ``notified`` are the endpoints that were told of its opening. The policy itself is not needed, so that one that
+    no longer compiles can end too.
 
     A newer version starts afresh and opens its own incident if it fires; nothing is left open that no
     version watches.
@@ -118,7 +121,8 @@ def retire(policy: CompiledPolicy, state: GroupState, now_ns: int, reason: str) 
     if state.firing_since_ns is None:
         return StepResult(replace(state, state="ok", since_ns=now_ns, pending_since_ns=None))
     ended = replace(state, pending_since_ns=None, firing_since_ns=None)
-    return _enter(ended, "ok", now_ns, reason, (ResolveIncident(), *_notifications(policy, "incident.resolved")))
+    told = (Notify(endpoint, "incident.resolved") for endpoint in notified)
+    return _enter(ended, "ok", now_ns, reason, (ResolveIncident(), *told))
 
 
 def _on_true(policy: CompiledPolicy, state: GroupState, now_ns: int, when: Outcome) -> StepResult:

@@ -1,5 +1,7 @@
 """The outbox worker: claim, send outside any transaction, record. At least once, in at most ten attempts.
 
+The messages of one incident reach an endpoint one at a time, in the order they were queued.
+
 A process that dies between sending and recording leaves its lease to run out; the message is then
 sent again under the same ``webhook-id``, by which receivers recognise it.
 """
@@ -14,7 +16,7 @@ from typing import Protocol
 from custodes.db import Database, WriteTx
 from custodes.kernel.clock import SECOND_NS
 from custodes.kernel.ids import new_uuid7
-from policies.hooks.schedule import next_attempt_ns
+from policies.hooks.schedule import plan_retry
 from policies.hooks.store import (
     Attempt,
     Endpoint,
@@ -110,11 +112,11 @@ def _record(
     status = None if not isinstance(outcome, Delivered | RetryLater | Gone) else outcome.status
     detail = _describe(outcome)
     attempt = Attempt(message.id, number, now_ns, type(outcome).__name__.lower(), status, duration_ms, detail)
-    again_ns = None
+    retry = None
     if isinstance(outcome, RetryLater):
-        again_ns = next_attempt_ns(number, now_ns, rng, retry_after_s=outcome.retry_after_s)
-    state: OutboxState = "delivered" if isinstance(outcome, Delivered) else "dead" if again_ns is None else "pending"
-    if not record_attempt(tx, message, owner, attempt, state, again_ns):
+        retry = plan_retry(number, now_ns, rng, retry_after_s=outcome.retry_after_s)
+    state: OutboxState = "delivered" if isinstance(outcome, Delivered) else "dead" if retry is None else "pending"
+    if not record_attempt(tx, message, owner, attempt, state, retry):
         return  # The lease ran out and someone else has taken over; their record counts.
     report.delivered += state == "delivered"
     report.retried += state == "pending"

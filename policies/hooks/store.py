@@ -1,4 +1,8 @@
-"""The SQL of webhook endpoints, the outbox and delivery attempts. Functions never commit; rows never leave."""
+"""The SQL of webhook endpoints, the outbox and delivery attempts. Functions never commit; rows never leave.
+
+The messages of one incident to one endpoint form a line: only the earliest pending one can be claimed. While nobody
+holds a message, ``lease_until_ns`` is the time before which nobody may, for the receiver's sake.
+"""
 
 from __future__ import annotations
 
@@ -6,13 +10,18 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from sqlalchemy import Row, and_, exists, insert, or_, select, update
+from sqlalchemy import Row, and_, case, exists, func, insert, or_, select, update
 
 from custodes.db import ReadTx, WriteTx
 from custodes.db.tables import delivery_attempt, endpoint, outbox
+from policies.hooks.schedule import Retry
 
 MAX_DETAIL_CHARACTERS = 256
 OutboxState = Literal["pending", "delivered", "dead"]
+
+# Looking for pending messages of one incident by what they are not keeps SQLite from walking everything that is
+# pending, which takes seconds when a receiver has been down for long.
+_FINAL_STATES: tuple[OutboxState, ...] = ("delivered", "dead")
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,7 +126,17 @@ def _row_to_endpoint(row: Row[Any]) -> Endpoint:
 
 
 def insert_message(tx: WriteTx, message: OutboxMessage) -> None:
-    """Store a message in the transaction of the change it tells about."""
+    """Store a message in the transaction of the change it tells about, behind the earlier ones of its incident.
+
+    ``created_ns`` is moved past theirs where it is not later: it orders the line. Those that wait for a retry are made
+    due with this one, which cannot overtake them, but never sooner than their ``Retry.not_before_ns``. Callers take
+    turns on one incident.
+    """
+    created_ns = message.created_ns
+    if message.incident_id is not None:
+        last_ns = tx.execute(select(func.max(outbox.c.created_ns)).where(_is_in_line_of(message))).scalar_one()
+        created_ns = created_ns if last_ns is None else max(created_ns, last_ns + 1)
+        _hasten_line(tx, message)
     tx.execute(
         insert(outbox).values(
             id=message.id,
@@ -128,9 +147,36 @@ def insert_message(tx: WriteTx, message: OutboxMessage) -> None:
             body=message.body,
             state=message.state,
             attempts=message.attempts,
-            created_ns=message.created_ns,
+            created_ns=created_ns,
             next_attempt_ns=message.next_attempt_ns,
         )
+    )
+
+
+def _hasten_line(tx: WriteTx, message: OutboxMessage) -> None:
+    """Make the pending messages ahead of a new one due when it is."""
+    columns = outbox.c
+    wanted_ns = message.next_attempt_ns
+    # A message in flight is changed too: by that, ``record_attempt`` sees that another came to wait for it.
+    is_held = columns.lease_owner.is_not(None)
+    is_paused = and_(columns.lease_owner.is_(None), columns.lease_until_ns > wanted_ns)
+    tx.execute(
+        update(outbox)
+        .where(
+            _is_in_line_of(message),
+            columns.state.not_in(_FINAL_STATES),
+            or_(is_held, columns.next_attempt_ns > wanted_ns),
+        )
+        .values(next_attempt_ns=case((is_paused, columns.lease_until_ns), else_=wanted_ns))
+    )
+
+
+def _is_in_line_of(message: OutboxMessage) -> Any:
+    columns = outbox.c
+    return and_(
+        columns.incident_id == message.incident_id,
+        columns.project_id == message.project_id,
+        columns.endpoint_id == message.endpoint_id,
     )
 
 
@@ -138,11 +184,21 @@ def claim_due(tx: WriteTx, owner: str, *, now_ns: int, lease_ns: int, limit: int
     """Lease up to ``limit`` due messages to ``owner``, most overdue first.
 
     Rows another process is claiming at the same moment are skipped; a lease that has run out can be
-    taken over. Messages to disabled or missing endpoints are not claimed.
+    taken over. Messages to disabled or missing endpoints are not claimed, nor is one while an earlier one of
+    the same incident to the same endpoint is pending, in flight or not.
     """
     columns = outbox.c
     is_reachable = exists().where(
         endpoint.c.project_id == columns.project_id, endpoint.c.id == columns.endpoint_id, endpoint.c.state == "active"
+    )
+    earlier = outbox.alias("earlier")
+    # Safe among concurrent claims: what is pending here may be done by now, but never the other way round.
+    has_earlier = exists().where(
+        earlier.c.incident_id == columns.incident_id,
+        earlier.c.project_id == columns.project_id,
+        earlier.c.endpoint_id == columns.endpoint_id,
+        earlier.c.state.not_in(_FINAL_STATES),
+        earlier.c.created_ns < columns.created_ns,
     )
     # A CTE, because PostgreSQL may run a plain subquery with LIMIT and SKIP LOCKED more than once.
     due = (
@@ -152,6 +208,7 @@ def claim_due(tx: WriteTx, owner: str, *, now_ns: int, lease_ns: int, limit: int
             columns.next_attempt_ns <= now_ns,
             or_(columns.lease_until_ns.is_(None), columns.lease_until_ns <= now_ns),
             is_reachable,
+            ~has_earlier,
         )
         .order_by(columns.next_attempt_ns, columns.id)
         .limit(limit)
@@ -174,18 +231,22 @@ def release_message(tx: WriteTx, message: OutboxMessage, owner: str) -> None:
 
 
 def record_attempt(
-    tx: WriteTx, message: OutboxMessage, owner: str, attempt: Attempt, state: OutboxState, next_attempt_ns: int | None
+    tx: WriteTx, message: OutboxMessage, owner: str, attempt: Attempt, state: OutboxState, retry: Retry | None
 ) -> bool:
-    """Store the outcome of an attempt and return True; False, changing nothing, when the lease went to someone else."""
+    """Store the outcome of an attempt and return True; False, changing nothing, when the lease went to someone else.
+
+    ``retry`` belongs to the state ``pending``. Its time is cut short if another message came to wait for this one
+    during the attempt.
+    """
     changed = tx.execute(
         update(outbox)
         .where(_is_held(message, owner))
         .values(
             state=state,
             attempts=attempt.n,
-            next_attempt_ns=message.next_attempt_ns if next_attempt_ns is None else next_attempt_ns,
+            next_attempt_ns=message.next_attempt_ns if retry is None else _retry_ns(message, retry),
             lease_owner=None,
-            lease_until_ns=None,
+            lease_until_ns=None if retry is None else retry.not_before_ns,
             delivered_ns=attempt.at_ns if state == "delivered" else None,
             last_error=None if state == "delivered" else attempt.detail[:MAX_DETAIL_CHARACTERS],
         )
@@ -204,6 +265,15 @@ def record_attempt(
         )
     )
     return True
+
+
+def _retry_ns(message: OutboxMessage, retry: Retry) -> Any:
+    column = outbox.c.next_attempt_ns
+    return case(
+        (column == message.next_attempt_ns, retry.at_ns),
+        (column > retry.not_before_ns, column),
+        else_=retry.not_before_ns,
+    )
 
 
 def list_messages(

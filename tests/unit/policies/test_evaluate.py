@@ -2,20 +2,21 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 
 import orjson
 import pytest
 from sqlalchemy import func, select, update
 
 from custodes.db import Database, open_database
-from custodes.db.tables import audit_intake, incident, policy_state
+from custodes.db.tables import audit_intake, incident, policy_state, policy_version
 from custodes.kernel.clock import MINUTE_NS
 from policies import effects
 from policies.evaluate import TickReport, evaluate_tick
 from policies.hooks.store import list_messages
 from policies.incidents import Incident
 from policies.service import Actor, activate_policy, put_endpoint, retire_policy, submit_policy
-from policies.store import Decision, list_decisions, list_incident_events, list_incidents, list_states
+from policies.store import Decision, insert_decision, list_decisions, list_incident_events, list_incidents, list_states
 
 Traffic = Callable[..., None]
 ALICE = Actor("alice", "author")
@@ -249,3 +250,37 @@ class TestRetirement:
         with database.read() as tx:
             assert list_messages(tx, "default")[0].event_type == "incident.resolved"
         assert tick(database, 10).policies == 0
+
+    @pytest.mark.parametrize("way_out", ["retire", "activate another"])
+    def test_of_a_version_that_no_longer_compiles_does_the_same(
+        self, database: Database, traffic: Traffic, active: str, policy_text: str, way_out: str
+    ) -> None:
+        for minute in range(8):
+            traffic(START + minute, "toxicity", [0.95] * 60)
+            tick(database, minute + 1)
+        with database.write() as tx:
+            tx.execute(update(policy_version).where(policy_version.c.version == active).values(source="kind: Older"))
+        assert [one.policy_id for one in tick(database, 9).failures] == ["toxicity-spike"]
+        # Later decisions on the incident, e.g. after an error, tell nobody.
+        later = replace(decisions(database)[-1], id="later", at_ns=(START + 9) * MINUTE_NS, intents=())
+        with database.write() as tx:
+            insert_decision(tx, later)
+        now_ns = (START + 10) * MINUTE_NS
+        if way_out == "retire":
+            retire_policy(
+                database,
+                project_id="default",
+                policy_id="toxicity-spike",
+                actor=ALICE,
+                now_ns=now_ns,
+                console_url=CONSOLE,
+            )
+        else:
+            activate(database, policy_text.replace("keep_firing_for: 10m", "keep_firing_for: 9m"), now_ns=now_ns)
+        (one,) = incidents(database)
+        assert one.state == "resolved"
+        with database.read() as tx:
+            messages = [(message.endpoint_id, message.event_type) for message in list_messages(tx, "default")]
+        assert messages == [("oncall", "incident.resolved"), ("oncall", "incident.opened")]
+        assert decisions(database)[-1].version == active
+        assert tick(database, 11).failures == []

@@ -42,6 +42,12 @@ def activate(database: Database, version: str, now_ns: int = 2) -> PolicyChange:
     )
 
 
+def retire(database: Database) -> PolicyChange:
+    return retire_policy(
+        database, project_id="default", policy_id="toxicity-spike", actor=BOB, now_ns=3, console_url=CONSOLE
+    )
+
+
 def audited(database: Database) -> list[tuple[str, str, str]]:
     with database.read() as tx:
         rows = tx.execute(select(audit_intake.c.body).order_by(audit_intake.c.id))
@@ -115,14 +121,11 @@ class TestRetirePolicy:
     def test_refuses_when_nothing_is_active(self, database: Database, policy_text: str) -> None:
         submit(database, policy_text)
         with pytest.raises(ConflictError, match="no active version"):
-            retire_policy(
-                database,
-                project_id="default",
-                policy_id="toxicity-spike",
-                actor=BOB,
-                now_ns=3,
-                console_url=CONSOLE,
-            )
+            retire(database)
+
+    def test_refuses_a_policy_that_does_not_exist(self, database: Database) -> None:
+        with pytest.raises(NotFoundError, match="toxicity-spike"):
+            retire(database)
 
 
 class TestPutEndpoint:

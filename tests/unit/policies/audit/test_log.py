@@ -147,6 +147,17 @@ class TestFlush:
         bench.add(0, 1)
         bench.log.flush()
         assert stored_bodies(bench.database) == [b"not json", event_to_body(bench.event(0))]
+        assert bench.open_log().verify_state().size == 2
+
+    def test_it_indexes_what_was_signed_when_the_intake_row_gives_another_time(self, bench: Bench) -> None:
+        bench.log.verify_state()
+        with bench.database.write() as tx:
+            store.add_intake(tx, 1, event_to_body(bench.event(0)))
+        bench.log.flush()
+        with bench.database.read() as tx:
+            (leaf,) = store.list_leaves(tx, LeafFilter(), 0, 1, 1, newest_first=False)
+        assert leaf.at_ns == bench.event(0).at_ns
+        assert bench.open_log().verify_state().size == 1
 
     def test_it_forgets_an_event_whose_business_transaction_rolled_back(self, bench: Bench) -> None:
         bench.log.verify_state()
@@ -279,6 +290,37 @@ class TestContradictions:
         self.refuses(
             bench, lambda tx: tx.execute(update(audit_leaf).where(audit_leaf.c.seq == 7).values(forged)), "tile/0/000"
         )
+
+    @pytest.mark.parametrize(
+        ("column", "value"),
+        [
+            ("action", "unreadable"),
+            ("actor", "user/u-9"),
+            ("object", ""),
+            ("project_id", "another"),
+            ("at_ns", 1_795_860_000_000_000_000 + 8 * 1_000_000_000),
+        ],
+    )
+    def test_it_sees_an_index_column_that_contradicts_its_leaf(
+        self, bench: Bench, column: str, value: str | int
+    ) -> None:
+        change = update(audit_leaf).where(audit_leaf.c.seq == 7).values({column: value})
+        self.refuses(bench, lambda tx: tx.execute(change), f"leaf 7 cannot be found .*: {column};")
+
+    def test_it_names_every_index_column_that_was_changed(self, bench: Bench) -> None:
+        change = update(audit_leaf).where(audit_leaf.c.seq == 299).values(action="x", actor="y")
+        self.refuses(bench, lambda tx: tx.execute(change), "leaf 299 cannot be found .*: action, actor;")
+
+    def test_it_sees_a_false_index_of_a_leaf_that_cannot_be_read(self, bench: Bench) -> None:
+        bench.log.verify_state()
+        with bench.database.write() as tx:
+            store.add_intake(tx, 1, b"not json")
+        bench.log.flush()
+        with bench.database.write() as tx:
+            lift_guard(tx, "audit_leaf")
+            tx.execute(update(audit_leaf).values(action="policy.activated", actor="user/u-1"))
+        with pytest.raises(LogStateError, match=r"leaf 0 cannot be found .*: action, actor;"):
+            bench.open_log().verify_state()
 
     def test_it_sees_a_missing_leaf(self, bench: Bench) -> None:
         self.refuses(bench, lambda tx: tx.execute(delete(audit_leaf).where(audit_leaf.c.seq == 7)), "leaf 7 is missing")

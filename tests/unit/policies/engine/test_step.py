@@ -204,14 +204,15 @@ class TestTime:
 class TestRetire:
     def test_resolves_an_open_incident_with_the_reason(self) -> None:
         policy = make()
-        result = retire(policy, run(policy, [0.9])[-1].state, 9 * MINUTE_NS, "the policy was retired")
-        assert result.intents == (ResolveIncident(), Notify("oncall", "incident.resolved"))
+        result = retire(["oncall", "b"], run(policy, [0.9])[-1].state, 9 * MINUTE_NS, "the policy was retired")
+        told = (Notify("oncall", "incident.resolved"), Notify("b", "incident.resolved"))
+        assert result.intents == (ResolveIncident(), *told)
         assert result.transitions[0].reason == "the policy was retired"
         assert result.state.firing_since_ns is None
 
     def test_says_nothing_about_a_group_without_incident(self) -> None:
         policy = make(hold=5)
-        result = retire(policy, run(policy, [0.9])[-1].state, 9 * MINUTE_NS, "x")
+        result = retire(["oncall"], run(policy, [0.9])[-1].state, 9 * MINUTE_NS, "x")
         assert (result.transitions, result.intents, result.state.pending_since_ns) == ((), (), None)
 
 

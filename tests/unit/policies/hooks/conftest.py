@@ -10,6 +10,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 import pytest
 
 from custodes.db import Database
+from custodes.db.tables import incident
 from policies.hooks.signing import generate_secret
 from policies.hooks.store import Endpoint, OutboxMessage, insert_endpoint, insert_message
 
@@ -77,16 +78,32 @@ def add_endpoint(database: Database) -> Callable[..., Endpoint]:
 
 
 @pytest.fixture
+def add_incident(database: Database) -> Callable[[str], str]:
+    """Return a function that stores an incident and returns its id."""
+
+    def add(name: str) -> str:
+        names = {"id": name, "project_id": "default", "policy_id": "p", "version": "v", "group_key": "{}"}
+        said = {"severity": "high", "state": "new", "title": "t", "summary": "s", "opened_ns": 0, "updated_ns": 0}
+        with database.write() as tx:
+            tx.execute(incident.insert().values(**names, **said))
+        return name
+
+    return add
+
+
+@pytest.fixture
 def add_message(database: Database) -> Callable[..., OutboxMessage]:
     """Return a function that queues a message."""
 
-    def add(name: str = "msg_1", *, endpoint: str = "oncall", at_ns: int = 0) -> OutboxMessage:
+    def add(
+        name: str = "msg_1", *, endpoint: str = "oncall", at_ns: int = 0, incident: str | None = None
+    ) -> OutboxMessage:
         made = OutboxMessage(
             name,
             "default",
             endpoint,
             "incident.opened",
-            None,
+            incident,
             b'{"type":"incident.opened"}',
             "pending",
             0,

@@ -12,6 +12,7 @@ from custodes.db import Database
 from custodes.kernel.clock import HOUR_NS, SECOND_NS
 from policies.hooks.address import AddressRules
 from policies.hooks.delivery import DeliveryReport, deliver_due
+from policies.hooks.schedule import Retry
 from policies.hooks.store import (
     Attempt,
     OutboxMessage,
@@ -183,7 +184,7 @@ class TestDeliverDue:
         assert deliver_due(database, 20, ScriptedSender()).delivered == 1
         late = Attempt("msg_1", 1, 30, "retrylater", 500, 1.0, "late")
         with database.write() as tx:
-            assert not record_attempt(tx, claimed, "slow", late, "pending", 40)
+            assert not record_attempt(tx, claimed, "slow", late, "pending", Retry(40, 40))
         assert messages(database)["msg_1"].state == "delivered"
 
     def test_lets_many_workers_send_each_message_once(
