@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import streamlit as st
 
-from custodes_sdk import CustodesSdkError, Forbidden, NotFound, ServerUnavailable, Unauthorized
+from custodes_sdk import CustodesSdkError, Forbidden, Invalid, NotFound, ServerUnavailable, Unauthorized
 from ui import session
 from ui.components.safe_text import md_escape
 from ui.moments import clock_text
@@ -36,6 +36,13 @@ def guarded(body: Callable[[], None]) -> None:
             "It may have been removed by retention, or the link is mistyped.",
             error,
             icon=":material/search_off:",
+        )
+    except Invalid as error:
+        _problem(
+            "The server cannot use this address or filter",
+            "Correct the link or the filters; trying again as it is cannot help.",
+            error,
+            icon=":material/link_off:",
         )
     except CustodesSdkError as error:
         _problem("The server could not answer", "Try again in a moment.", error, icon=":material/error:")

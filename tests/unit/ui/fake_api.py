@@ -86,6 +86,7 @@ class FakeApi:
 def problem(status: int) -> tuple[int, Any]:
     """Return an RFC 9457 answer."""
     titles = {
+        400: "Bad request",
         401: "Unauthorized",
         403: "Forbidden",
         404: "Not found",

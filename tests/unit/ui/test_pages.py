@@ -71,7 +71,7 @@ class TestEveryPage:
             assert "None" not in shown.split()
 
     @EVERY_PAGE
-    @pytest.mark.parametrize("status", [403, 500, 503])
+    @pytest.mark.parametrize("status", [400, 403, 500, 503])
     def test_it_says_what_is_wrong_when_the_server_refuses(
         self,
         open_console: Console,
@@ -86,7 +86,11 @@ class TestEveryPage:
         assert not app.exception
         assert len(app.error) == 1
         assert [button.label for button in app.button if button.key == "try_again"] == ["Try again"]
-        titles = {403: "Your role does not allow this", 500: "The server could not answer"}
+        titles = {
+            400: "The server cannot use this address or filter",
+            403: "Your role does not allow this",
+            500: "The server could not answer",
+        }
         assert app.error[0].proto.title == titles.get(status, "Monitoring server unreachable")
 
     @EVERY_PAGE
