@@ -22,8 +22,8 @@ from custodes.runtime.demo.script import SERVICES, Turn, play_turn
 Value = str | float | int | list[str]
 
 QUARTER_NS = 15 * MINUTE_NS
-BURST = 4
-"""How much busier the toxic service is while it is toxic: complaints come in, and people try again."""
+TOXIC_CALLS = 75
+"""Calls of the toxic service in a quarter of an hour, by day and by night: complaints come in, and people try again."""
 
 
 def quarters(start_ns: int, end_ns: int) -> Iterator[int]:
@@ -39,7 +39,7 @@ def history_turns(quarter_ns: int, rng: random.Random, *, toxic: bool) -> list[t
     turns: list[tuple[int, Turn]] = []
     for index, service in enumerate(SERVICES):
         bad = toxic and index == 0
-        for _ in range(int(level * (BURST if bad else 1) + rng.random())):
+        for _ in range(TOXIC_CALLS if bad else int(level + rng.random())):
             start_ns = quarter_ns + int(rng.random() * (QUARTER_NS - MINUTE_NS))
             turns.append((start_ns, play_turn(service, rng, toxic_share=0.6 if bad else 0.0, upgraded=bad)))
     return sorted(turns, key=lambda pair: pair[0])

@@ -22,6 +22,8 @@ from policies.service import Actor, activate_policy, put_endpoint, submit_policy
 
 Progress = Callable[[str], None]
 ENDPOINT = "demo-receiver"
+SHORTEST_STORY = 24
+"""Quarters of an hour of history that an incident needs to begin, be noticed and end."""
 _ACTOR = Actor("demo", "operator")
 
 
@@ -84,8 +86,8 @@ def prepare_demo(
 
 
 def _incident_start(todo: list[int]) -> int | None:
-    """Return when the past incident began: two thirds through the history, if there is a day of it."""
-    return todo[len(todo) * 2 // 3] if len(todo) >= 96 else None
+    """Return when the past incident began: two thirds through the history, if that is long enough for it to end."""
+    return todo[len(todo) * 2 // 3] if len(todo) >= SHORTEST_STORY else None
 
 
 def _activate(database: Database, settings: Settings, receiver_url: str, now_ns: int) -> str:
