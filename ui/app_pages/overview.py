@@ -48,7 +48,7 @@ def _body(context: session.Context, range_key: str) -> None:
     answer = context.client.overview(start=range_start(range_key), end="now")
     updated_line(answer.now, REFRESH_S)
     if answer.last_trace_at is None and not answer.services:
-        _connect()
+        _connect(needs_key=not context.me.dev)
         return
     st.info(md_escape(answer.summary, limit=600), icon=":material/summarize:")
     _services(answer)
@@ -58,7 +58,7 @@ def _body(context: session.Context, range_key: str) -> None:
     _events(context, answer)
 
 
-def _connect() -> None:
+def _connect(*, needs_key: bool) -> None:
     states.empty(
         "Nothing has been received yet",
         "Point an OpenTelemetry exporter of your application at this server. This page fills itself.",
@@ -69,10 +69,14 @@ def _connect() -> None:
         f"export OTEL_EXPORTER_OTLP_ENDPOINT={session.api_url()}\n"
         "export OTEL_EXPORTER_OTLP_PROTOCOL=http/protobuf\n"
         "export OTEL_SERVICE_NAME=my-service\n"
-        "export OTEL_INSTRUMENTATION_GENAI_CAPTURE_MESSAGE_CONTENT=span_only",
+        "export OTEL_INSTRUMENTATION_GENAI_CAPTURE_MESSAGE_CONTENT=span_only"
+        + ("\nexport OTEL_EXPORTER_OTLP_HEADERS=x-api-key=YOUR_KEY" if needs_key else ""),
         language="bash",
         wrap_lines=True,
     )
+    if needs_key:
+        st.caption("The key comes from whoever runs the server:")
+        st.code("custodes key create --role ingester", language="bash")
 
 
 def _services(answer: Overview) -> None:

@@ -43,6 +43,7 @@ def guarded(body: Callable[[], None]) -> None:
             "Correct the link or the filters; trying again as it is cannot help.",
             error,
             icon=":material/link_off:",
+            retry=False,
         )
     except CustodesSdkError as error:
         _problem("The server could not answer", "Try again in a moment.", error, icon=":material/error:")
@@ -68,11 +69,12 @@ def _unavailable(error: ServerUnavailable) -> None:
     _retry()
 
 
-def _problem(title: str, next_step: str, error: CustodesSdkError, *, icon: str) -> None:
+def _problem(title: str, next_step: str, error: CustodesSdkError, *, icon: str, retry: bool = True) -> None:
     st.error(f"{md_escape(error.message, limit=_LONGEST_DETAIL)} {next_step}", title=title, icon=icon)
     if error.error_id:
         st.caption(f"Reference for the server's log: {md_escape(error.error_id)}")
-    _retry()
+    if retry:
+        _retry()
 
 
 def _retry() -> None:

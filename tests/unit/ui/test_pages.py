@@ -85,7 +85,9 @@ class TestEveryPage:
         app = open_console(page, fake_module.FakeApi(fail={path: status}), **params)
         assert not app.exception
         assert len(app.error) == 1
-        assert [button.label for button in app.button if button.key == "try_again"] == ["Try again"]
+        # Where trying again cannot help, it is not offered.
+        offered = [] if status == 400 else ["Try again"]
+        assert [button.label for button in app.button if button.key == "try_again"] == offered
         titles = {
             400: "The server cannot use this address or filter",
             403: "Your role does not allow this",
@@ -130,6 +132,18 @@ class TestEveryPage:
 
 
 class TestSignIn:
+    @pytest.mark.parametrize("dev", [True, False])
+    def test_it_names_the_key_an_exporter_needs_where_one_is_needed(
+        self, open_console: Console, fake_module: Any, dev: bool
+    ) -> None:
+        app = open_console("", fake_module.FakeApi(empty=True, dev=dev))
+        if not dev:
+            app.text_input(key="sign_in_key").input("secret-key")
+            app.button[0].click().run()
+        shown = "\n".join(block.value for block in app.code)
+        assert "OTEL_EXPORTER_OTLP_ENDPOINT" in shown
+        assert ("x-api-key" in shown) is not dev
+
     def test_it_lets_in_with_a_key_and_opens_the_page_that_was_linked(
         self, open_console: Console, fake_module: Any
     ) -> None:
