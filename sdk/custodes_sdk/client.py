@@ -6,7 +6,7 @@ server's relative grammar (``"now-1h"``, ``"now"``). None leaves that side to th
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 from types import TracebackType
 from typing import Any, Literal, Self, TypeVar
@@ -101,9 +101,40 @@ class Client:
         """Return what became of every span that arrived in a window."""
         return decode(answers.Ledger, self._transport.get(f"{_API}/ledger", _window(start, end) | {"service": service}))
 
+    def ledger_minutes(
+        self,
+        *,
+        start: Moment = None,
+        end: Moment = None,
+        service: str | None = None,
+        cursor: str | None = None,
+        limit: int | None = None,
+    ) -> answers.Page[answers.LedgerMinute]:
+        """Return one page of the ledger by minute and service, latest first; the last hour without a window."""
+        params = _window(start, end) | {"service": service, "cursor": cursor, "limit": limit}
+        return self._page(answers.LedgerMinute, "/ledger/minutes", params)
+
     def coverage(self, *, start: Moment = None, end: Moment = None) -> answers.Page[answers.Coverage]:
         """Return how complete each service's telemetry is."""
         return self._page(answers.Coverage, "/coverage", _window(start, end))
+
+    def metrics(self) -> answers.Page[answers.Metric]:
+        """Return every GenAI metric that clients and inference servers sent."""
+        return self._page(answers.Metric, "/metrics")
+
+    def metric(
+        self,
+        name: str,
+        *,
+        start: Moment = None,
+        end: Moment = None,
+        step_s: int | None = None,
+        service: str | None = None,
+        group_by: Sequence[str] = (),
+    ) -> answers.MetricSeries:
+        """Return one metric over time; ``group_by`` are at most four names of attributes, or ``service``."""
+        params = _window(start, end) | {"step": step_s, "service": service, "group_by": ",".join(group_by) or None}
+        return decode(answers.MetricSeries, self._transport.get(f"{_API}/metrics/{_segment(name)}", params))
 
     # Traces and exchanges
 
@@ -195,6 +226,19 @@ class Client:
             audit=None if receipt is None else decode(answers.AuditReceipt, receipt),
         )
 
+    def feedback(
+        self,
+        *,
+        start: Moment = None,
+        end: Moment = None,
+        label: str | None = None,
+        cursor: str | None = None,
+        limit: int | None = None,
+    ) -> answers.Page[answers.Feedback]:
+        """Return one page of what people said about answers, newest first."""
+        params = _window(start, end) | {"label": label, "cursor": cursor, "limit": limit}
+        return self._page(answers.Feedback, "/feedback", params)
+
     # Incidents and decisions
 
     def incidents(
@@ -273,9 +317,24 @@ class Client:
         body = {"role": role} | ({"expires": expires} if expires else {})
         return decode(answers.Key, self._transport.send("POST", f"{_API}/keys", json=body))
 
+    def rotate_key(self, key_id: str, *, overlap: str | None = None) -> answers.RotatedKey:
+        """Replace an API key by one like it; both work for ``overlap``, 24 hours without it."""
+        path = f"{_API}/keys/{_segment(key_id)}/rotate"
+        body = {"overlap": overlap} if overlap else {}
+        answer = self._transport.send("POST", path, json=body, read_timeout_s=_STRICT_TIMEOUT_S)
+        return decode(answers.RotatedKey, answer)
+
     def revoke_key(self, key_id: str) -> None:
         """Revoke an API key at once."""
         self._transport.send("DELETE", f"{_API}/keys/{_segment(key_id)}")
+
+    def projects(self) -> answers.Page[answers.Project]:
+        """Return the projects the caller may see."""
+        return self._page(answers.Project, "/projects")
+
+    def prices(self) -> answers.Page[answers.Price]:
+        """Return the project's own prices, then the list prices behind them."""
+        return self._page(answers.Price, "/prices")
 
     def models(self) -> answers.Page[answers.Detector]:
         """Return the detectors that have scored traffic."""

@@ -1,7 +1,7 @@
 """What the server answers, as frozen dataclasses."""
 
 from custodes_sdk.models.audit import AuditEntry, AuditStatus, AuditVerification, InclusionProof
-from custodes_sdk.models.identity import Health, Key, Me
+from custodes_sdk.models.identity import Health, Key, Me, Project, RotatedKey
 from custodes_sdk.models.incidents import (
     Decision,
     Delivery,
@@ -11,7 +11,8 @@ from custodes_sdk.models.incidents import (
     PolicySource,
     TimelineEntry,
 )
-from custodes_sdk.models.operations import Coverage, Detector, Endpoint, Ledger
+from custodes_sdk.models.metrics import Metric, MetricFigures, MetricGroup, MetricPoint, MetricSeries
+from custodes_sdk.models.operations import Coverage, Detector, Endpoint, Ledger, LedgerMinute, Price
 from custodes_sdk.models.overview import (
     Event,
     MetricSummary,
@@ -26,7 +27,7 @@ from custodes_sdk.models.overview import (
 from custodes_sdk.models.paging import Page
 from custodes_sdk.models.policies import Policy, PolicyDetail, PolicyDraft, PolicyGroup, PolicyVersion
 from custodes_sdk.models.scores import AuditReceipt, DetectorRef, EvidenceSpan, Exchange, RevealedExchange, Score
-from custodes_sdk.models.traces import Message, Span, Trace, TraceRow
+from custodes_sdk.models.traces import Feedback, Message, Span, Trace, TraceRow
 
 __all__ = [
     "AuditEntry",
@@ -43,14 +44,21 @@ __all__ = [
     "Event",
     "EvidenceSpan",
     "Exchange",
+    "Feedback",
     "Health",
     "Incident",
     "IncidentDetail",
     "InclusionProof",
     "Key",
     "Ledger",
+    "LedgerMinute",
     "Me",
     "Message",
+    "Metric",
+    "MetricFigures",
+    "MetricGroup",
+    "MetricPoint",
+    "MetricSeries",
     "MetricSummary",
     "Overview",
     "Page",
@@ -61,7 +69,10 @@ __all__ = [
     "PolicyGroup",
     "PolicySource",
     "PolicyVersion",
+    "Price",
+    "Project",
     "RevealedExchange",
+    "RotatedKey",
     "Score",
     "Series",
     "ServiceStatus",

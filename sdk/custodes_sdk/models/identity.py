@@ -32,7 +32,29 @@ class Key:
 
     id: str
     role: str
+    project: str = ""
+    note: str = ""
+    max_spans_per_s: float | None = None
+    max_concurrent: int | None = None
+    replaced_by: str | None = None
     created_at: datetime | None = None
     expires_at: datetime | None = None
     revoked_at: datetime | None = None
+    last_used_at: datetime | None = None
     secret: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RotatedKey(Key):
+    """The key that takes over, with its secret; ``old`` shows until when the one it replaces works."""
+
+    old: Key
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Project:
+    """A project. ``admin_key`` is present only in the answer that created it."""
+
+    id: str
+    created_at: datetime | None = None
+    admin_key: Key | None = None

@@ -38,16 +38,59 @@ class Ledger:
     exchanges: int = 0
     assessed: int = 0
     not_assessed: Mapping[str, int] = field(default_factory=dict)
+    pending: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LedgerMinute:
+    """What became of what one service sent in one minute; otherwise as :class:`Ledger`."""
+
+    minute: datetime
+    service: str
+    received: int = 0
+    stored: int = 0
+    duplicates: int = 0
+    rejected: Mapping[str, int] = field(default_factory=dict)
+    exchanges: int = 0
+    assessed: int = 0
+    not_assessed: Mapping[str, int] = field(default_factory=dict)
+    pending: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Price:
+    """What a million tokens of a model cost in USD. ``origin`` is ``project`` or ``default``, the list prices."""
+
+    model: str
+    input_usd_per_mtok: float
+    output_usd_per_mtok: float
+    provider: str = ""
+    cached_input_usd_per_mtok: float | None = None
+    valid_from: datetime | None = None
+    source: str = ""
+    as_of: str | None = None
+    origin: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Coverage:
-    """How complete one service's telemetry is; ``hint`` says what its exporter should change."""
+    """How complete one service's telemetry is; ``hints`` say what its exporter should change, the first first.
+
+    ``clock_skew_ms`` is positive when the service's clock is ahead of the server's, negative when it is behind or
+    exports late.
+    """
 
     service: str
     dialects: Mapping[str, int] = field(default_factory=dict)
     exchanges: int = 0
     with_text_ratio: float | None = None
+    text_from_logs: int = 0
     dropped_attributes: int = 0
+    unreadable: int = 0
+    incomplete: int = 0
     missing_usage: int = 0
+    missing_cost: int = 0
+    logs_without_span: int = 0
+    clock_skew_ms: int | None = None
     hint: str | None = None
+    hints: tuple[str, ...] = ()

@@ -74,6 +74,22 @@ class Span:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Feedback:
+    """What somebody said about an answer. ``comment`` is None when there is none or it may not be seen."""
+
+    id: str
+    trace_id: str
+    at: datetime
+    span_id: str | None = None
+    label: str | None = None
+    value: float | None = None
+    comment: str | None = None
+    has_comment: bool = False
+    user_id: str | None = None
+    source: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Trace:
     """One trace with spans and exchanges. ``text_visible`` says whether captured text is included.
 
@@ -85,4 +101,5 @@ class Trace:
     spans: tuple[Span, ...] = ()
     truncated: bool = False
     exchanges: tuple[Exchange, ...] = ()
+    feedback: tuple[Feedback, ...] = ()
     incident_ids: tuple[str, ...] = ()

@@ -77,6 +77,14 @@ class TestRequests:
         assert raw.count("/") == 4
         assert "?" not in raw
 
+    def test_it_asks_for_a_metric_by_group(self) -> None:
+        figures = {"count": 2, "sum": 75.0, "mean": 37.5, "p50": 37.5, "p95": 48.75, "value": None}
+        group = {"group": {"gen_ai.token.type": "input"}, "total": figures, "points": [{"t": "2026-11-21T10:00:00Z"}]}
+        server = Recorder(httpx.Response(200, json={"name": "gen_ai.x", "step_s": 60, "series": [group]}))
+        found = client_for(server).metric("gen_ai.x", step_s=60, group_by=["gen_ai.token.type", "service"])
+        assert dict(server.requests[0].url.params) == {"step": "60", "group_by": "gen_ai.token.type,service"}
+        assert (found.series[0].total.sum, found.series[0].points[0].count) == (75.0, None)
+
     def test_it_submits_a_policy_as_yaml(self) -> None:
         server = Recorder(httpx.Response(201, json={"id": "p", "version": "sha256:1", "state": "draft"}))
         assert client_for(server).submit_policy("kind: Policy\n").version == "sha256:1"
@@ -97,6 +105,8 @@ class TestEndpoints:
             (lambda c: c.timeseries("toxicity", "p95"), "GET", "/timeseries", {"step_s": 60}, models.Timeseries),
             (lambda c: c.ledger(), "GET", "/ledger", {}, models.Ledger),
             (lambda c: c.coverage(), "GET", "/coverage", {"rows": [{"service": "s"}]}, models.Page),
+            (lambda c: c.metrics(), "GET", "/metrics", {"rows": [{"name": "gen_ai.x"}]}, models.Page),
+            (lambda c: c.metric("vllm:x"), "GET", "/metrics/vllm%3Ax", {"name": "vllm:x"}, models.MetricSeries),
             (lambda c: c.trace("t"), "GET", "/traces/t", {"trace_id": "t"}, models.Trace),
             (lambda c: c.exchange("e"), "GET", "/exchanges/e", {"id": "e", "span_id": "s"}, models.Exchange),
             (lambda c: c.incidents(), "GET", "/incidents", {"rows": []}, models.Page),
@@ -118,6 +128,19 @@ class TestEndpoints:
             ),
             (lambda c: c.keys(), "GET", "/keys", {"rows": []}, models.Page),
             (lambda c: c.create_key("viewer"), "POST", "/keys", {"id": "k", "role": "viewer"}, models.Key),
+            (
+                lambda c: c.rotate_key("k", overlap="1h"), "POST", "/keys/k/rotate",
+                {"id": "n", "role": "viewer", "secret": "s", "old": {"id": "k", "role": "viewer"}}, models.RotatedKey,
+            ),
+            (lambda c: c.projects(), "GET", "/projects", {"rows": [{"id": "default"}]}, models.Page),
+            (
+                lambda c: c.prices(), "GET", "/prices",
+                {"rows": [{"model": "m", "input_usd_per_mtok": 1, "output_usd_per_mtok": 2.5}]}, models.Page,
+            ),
+            (
+                lambda c: c.ledger_minutes(limit=5), "GET", "/ledger/minutes",
+                {"rows": [{"minute": "2026-11-21T10:00:00Z", "service": "s", "pending": 1}]}, models.Page,
+            ),
             (lambda c: c.models(), "GET", "/models", {"rows": [{"name": "toxicity/builtin"}]}, models.Page),
             (lambda c: c.audit_status(), "GET", "/audit/status", {"origin": "o", "key": "k"}, models.AuditStatus),
             (lambda c: c.audit_entries(order="desc"), "GET", "/audit/entries", {"rows": []}, models.Page),
