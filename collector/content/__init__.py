@@ -1,0 +1,18 @@
+"""Captured text as it is kept: masked on demand, compressed, encrypted, and given back to those who may read it."""
+
+from collector.content.body import content_to_json
+from collector.content.codecs import JSON, ZLIB, ZSTD, ZSTD_DICTIONARY
+from collector.content.contents import Contents, PackedContents, Unpacked, open_contents, span_aad
+
+__all__ = [
+    "JSON",
+    "ZLIB",
+    "ZSTD",
+    "ZSTD_DICTIONARY",
+    "Contents",
+    "PackedContents",
+    "Unpacked",
+    "content_to_json",
+    "open_contents",
+    "span_aad",
+]

@@ -1,0 +1,252 @@
+"""Packs captured text for storing, and unpacks it for those who may read it."""
+
+from __future__ import annotations
+
+import os
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from cryptography.exceptions import InvalidTag
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+
+from collector.content.codecs import Codecs
+from collector.content.keys import DataKey, KeyRing
+from collector.content.masking import Masker
+from collector.content.master import KEY_FILE, MasterKey, load_or_create_master_key
+from collector.content.store import (
+    destroy_keys,
+    has_live_keys,
+    insert_keys,
+    lock_keys,
+    read_fingerprint,
+    read_keys,
+    record_fingerprint,
+)
+from custodes.db.database import Database, ReadTx, WriteTx
+from custodes.kernel.clock import Clock
+from custodes.kernel.errors import ConfigurationError, MalformedError
+from custodes.kernel.metrics import Metrics
+from custodes.kernel.settings import PrivacySettings, Settings
+
+Body = tuple[str | None, bytes, bytes]
+"""Whose text it is (a user id, or ``None``), what binds it to its place, and the JSON object."""
+
+PackedRow = tuple[int, bytes | None, bytes]
+"""Codec, key id and bytes."""
+
+StoredRow = tuple[int, bytes | None, bytes, bytes]
+"""Codec, key id, bytes, and what bound them to their place when they were packed."""
+
+_NONCE_BYTES = 12
+
+
+def span_aad(trace_id: bytes, span_id: bytes) -> bytes:
+    """Return what binds the content of a span to it; within its project, which is bound too."""
+    return trace_id + span_id
+
+
+@dataclass(slots=True)
+class PackedContents:
+    """Content ready for storing. ``rows`` are in the order of the bodies, and may be stored once ``keep_keys`` is done.
+
+    ``owners`` are subject and binding of each row; ``keys`` are those the rows need, by id.
+    """
+
+    project: str
+    rows: list[PackedRow]
+    owners: list[tuple[str | None, bytes]] = field(default_factory=list)
+    keys: dict[bytes, DataKey] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Unpacked:
+    """One content object, or why there is none: its row does not decode, or its key was destroyed."""
+
+    content: dict[str, Any] | None
+    problem: Literal["damaged", "erased"] | None = None
+
+
+_DAMAGED, _ERASED = Unpacked(None, "damaged"), Unpacked(None, "erased")
+
+
+class Contents:
+    """Packs and unpacks. Thread-safe.
+
+    Without a ``master`` nothing can be encrypted, and encrypted rows count as damaged.
+    """
+
+    def __init__(
+        self, database: Database, settings: PrivacySettings, metrics: Metrics, clock: Clock, master: MasterKey | None
+    ) -> None:
+        self._codecs = Codecs()
+        self._settings = settings
+        self._metrics = metrics
+        self._clock = clock
+        self._master = master
+        self._ring = None if master is None else KeyRing(database, master, clock)
+        self._masker = Masker(settings.mask) if settings.mask else None
+
+    def pack(self, project: str, bodies: Sequence[Body]) -> PackedContents:
+        """Return the rows of these bodies, in order. Call outside any transaction; it may read the database.
+
+        Raises ``DatabaseError`` when keys cannot be looked up.
+        """
+        compressed = self._codecs.compress(self._mask([body for _, _, body in bodies]))
+        if self._ring is None or not self._settings.encrypt:
+            return PackedContents(project, [(codec, None, body) for codec, body in compressed])
+        owners = [(subject, aad) for subject, aad, _ in bodies]
+        keys = self._ring.take(project, dict(Counter(subject for subject, _ in owners)))
+        nonces = os.urandom(_NONCE_BYTES * len(bodies))
+        prefix = project.encode() + b"\0"
+        rows: list[PackedRow] = []
+        for place, ((codec, body), (subject, aad)) in enumerate(zip(compressed, owners, strict=True)):
+            key = keys[subject]
+            nonce = nonces[place * _NONCE_BYTES : (place + 1) * _NONCE_BYTES]
+            rows.append((codec, key.row.id, nonce + key.cipher.encrypt(nonce, body, b"%d:%b%b" % (codec, prefix, aad))))
+        return PackedContents(project, rows, owners, {key.row.id: key for key in keys.values()})
+
+    def keep_keys(self, tx: WriteTx, packed: PackedContents) -> None:
+        """Store the keys ``packed`` needs. Call it in the storing transaction, before its rows are read.
+
+        Rows whose key was destroyed since they were packed are encrypted anew, so nothing is ever stored under a
+        destroyed key, however long a process keeps one at hand.
+        """
+        self.keep_all_keys(tx, [packed])
+
+    def keep_all_keys(self, tx: WriteTx, group: Sequence[PackedContents]) -> list[PackedContents]:
+        """As :meth:`keep_keys` for several at once, in two statements.
+
+        Returns those whose rows changed: whoever copied rows of theirs must copy them again.
+        """
+        needed = {key_id for packed in group for key_id in packed.keys}
+        if not needed:
+            return []
+        lock_keys(tx, {packed.project for packed in group if packed.keys})
+        stored = read_keys(tx, needed)
+        changed: dict[int, PackedContents] = {}
+        # The successor of a destroyed key may have been destroyed as well, so look until none is left.
+        while destroyed := {row.id for row in stored.values() if row.wrapped is None} & needed:
+            for packed in group:
+                if not destroyed.isdisjoint(packed.keys):
+                    self._seal_anew(packed, destroyed)
+                    changed[id(packed)] = packed
+            needed = {key_id for packed in group for key_id in packed.keys}
+            stored.update(read_keys(tx, needed - stored.keys()))
+        keys = {key_id: key.row for packed in group for key_id, key in packed.keys.items()}
+        insert_keys(tx, [row for key_id, row in keys.items() if key_id not in stored])
+        return list(changed.values())
+
+    def unpack(self, tx: ReadTx, project: str, rows: Sequence[StoredRow]) -> list[dict[str, Any] | None]:
+        """Return the content of rows, in order; ``None`` where it is damaged or its key was destroyed."""
+        return [one.content for one in self.unpack_each(tx, project, rows)]
+
+    def unpack_each(self, tx: ReadTx, project: str, rows: Sequence[StoredRow]) -> list[Unpacked]:
+        """Return the content of rows of ``project``, in order, or why there is none.
+
+        Keys are read from the database each time: what was erased cannot be read a moment later, anywhere. A row
+        that was put in another row's place, or another project's, is damaged.
+        """
+        keys = read_keys(tx, {key_id for _, key_id, _, _ in rows if key_id is not None})
+        ciphers = {} if self._ring is None else {row.id: self._ring.open(project, row) for row in keys.values()}
+        prefix = project.encode() + b"\0"
+        found: list[Unpacked] = []
+        for codec, key_id, body, aad in rows:
+            if key_id is None:
+                found.append(self._decode(codec, body))
+            elif key_id in keys and keys[key_id].wrapped is None:
+                found.append(_ERASED)
+            else:
+                plain = _unseal(ciphers.get(key_id), body, b"%d:%b%b" % (codec, prefix, aad))
+                found.append(_DAMAGED if plain is None else self._decode(codec, plain))
+        return found
+
+    def destroy_subject_keys(self, tx: WriteTx, project: str, subject: str) -> int:
+        """Destroy every key of a person in ``project`` and return how many there were.
+
+        What they encrypted is unreadable, everywhere, as soon as the transaction commits. Text of this person that
+        is kept under no key of theirs, as when a span did not say whose it was, is not touched.
+        """
+        if self._master is None:
+            return 0
+        return destroy_keys(tx, project, self._master.digest_subject(project, subject), self._clock())
+
+    def _mask(self, bodies: list[bytes]) -> list[bytes]:
+        if self._masker is None:
+            return bodies
+        masked = [self._masker.mask(body) for body in bodies]
+        total: Counter[str] = Counter()
+        for _, counts in masked:
+            total.update(counts)
+        for kind, n in total.items():
+            self._metrics.content_masked.labels(kind=kind).inc(n)
+        return [body for body, _ in masked]
+
+    def _decode(self, codec: int, body: bytes) -> Unpacked:
+        try:
+            return Unpacked(self._codecs.decode(codec, body))
+        except MalformedError:
+            return _DAMAGED
+
+    def _seal_anew(self, packed: PackedContents, destroyed: set[bytes]) -> None:
+        ring = self._ring
+        if ring is None:
+            return
+        prefix = packed.project.encode() + b"\0"
+        for place, (codec, key_id, body) in enumerate(packed.rows):
+            if key_id not in destroyed or key_id is None:
+                continue
+            subject, aad = packed.owners[place]
+            bound = b"%d:%b%b" % (codec, prefix, aad)
+            plain = packed.keys[key_id].cipher.decrypt(body[:_NONCE_BYTES], body[_NONCE_BYTES:], bound)
+            key = ring.renew(packed.project, subject, destroyed)
+            nonce = os.urandom(_NONCE_BYTES)
+            packed.rows[place] = (codec, key.row.id, nonce + key.cipher.encrypt(nonce, plain, bound))
+            packed.keys[key.row.id] = key
+        for key_id in destroyed & packed.keys.keys():
+            del packed.keys[key_id]
+
+
+def _unseal(cipher: AESGCM | None, body: bytes, bound: bytes) -> bytes | None:
+    """Return what was encrypted; ``None`` without a key, for another place, and for bytes that were changed."""
+    if cipher is None:
+        return None
+    try:
+        return cipher.decrypt(body[:_NONCE_BYTES], body[_NONCE_BYTES:], bound)
+    except (InvalidTag, ValueError):
+        return None
+
+
+def open_contents(database: Database, settings: Settings, metrics: Metrics, clock: Clock) -> Contents:
+    """Return the contents as configured, the master key created at the first start of an installation.
+
+    Raises ``ConfigurationError`` when the master key is missing although the installation has one, is another one, or
+    cannot be used.
+    """
+    return Contents(database, settings.privacy, metrics, clock, _open_master(database, settings, clock))
+
+
+def _open_master(database: Database, settings: Settings, clock: Clock) -> MasterKey | None:
+    path = settings.content_key_dir / KEY_FILE
+    exists = os.path.lexists(path)
+    with database.read() as tx:
+        recorded = read_fingerprint(tx)
+        needed = recorded is not None and (settings.privacy.encrypt or has_live_keys(tx))
+    if not exists and not settings.privacy.encrypt and not needed:
+        return None
+    if not exists and needed:
+        raise ConfigurationError(
+            f"captured text is encrypted and its key {path} is missing; restore it from your backup, copy it from "
+            "another machine of this installation, or point CUSTODES_PRIVACY__KEY_DIR to its folder"
+        )
+    master = load_or_create_master_key(path.parent)
+    with database.write() as tx:
+        record_fingerprint(tx, master.fingerprint, clock())
+        recorded = read_fingerprint(tx)
+    if recorded != master.fingerprint:
+        raise ConfigurationError(
+            f"content key {path} has fingerprint {master.fingerprint.hex()}, but this database belongs to "
+            f"{'none' if recorded is None else recorded.hex()}; every machine of an installation needs the same file"
+        )
+    return master
