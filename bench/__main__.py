@@ -9,7 +9,7 @@ import pkgutil
 import platform
 import sys
 from collections.abc import Callable, Mapping
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -20,14 +20,22 @@ from custodes import __version__
 RESULTS = Path(__file__).resolve().parent / "results"
 
 
-def find_benchmarks() -> Mapping[str, Callable[[], list[Measurement]]]:
-    """Return the ``measure`` function of every module that has one, by module name."""
-    found = {}
+@dataclass(frozen=True, slots=True)
+class Benchmark:
+    """A benchmark; those that take long run only when they are named."""
+
+    measure: Callable[[], list[Measurement]]
+    only_when_named: bool
+
+
+def find_benchmarks() -> Mapping[str, Benchmark]:
+    """Return the benchmark of every module that has a function ``measure``, by module name."""
+    found: dict[str, Benchmark] = {}
     for info in pkgutil.iter_modules(bench.__path__):
         if info.name != "__main__":
             module = importlib.import_module(f"bench.{info.name}")
             if hasattr(module, "measure"):
-                found[info.name] = module.measure
+                found[info.name] = Benchmark(module.measure, getattr(module, "ONLY_WHEN_NAMED", False))
     return found
 
 
@@ -43,16 +51,16 @@ def describe_machine() -> dict[str, object]:
 
 
 def main(names: list[str]) -> int:
-    """Run the named benchmarks, all without names; return 2 for a name that does not exist."""
+    """Run the named benchmarks, without names all that do not take long; return 2 for a name that does not exist."""
     known = find_benchmarks()
     unknown = sorted(set(names) - set(known))
     if unknown:
         print(f"no benchmark {', '.join(unknown)}; there are: {', '.join(known)}", file=sys.stderr)
         return 2
     RESULTS.mkdir(exist_ok=True)
-    for name in names or known:
+    for name in names or [name for name, one in known.items() if not one.only_when_named]:
         print(f"\n{name}")
-        measurements = known[name]()
+        measurements = known[name].measure()
         width = max(len(one.name) for one in measurements)
         for one in measurements:
             print(f"  {one.name:<{width}}  {one.value:>14,.2f} {one.unit}")
