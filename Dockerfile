@@ -17,6 +17,6 @@ USER custodes
 WORKDIR /var/lib/custodes
 # Inside a container loopback reaches nobody; which ports are opened to whom is decided where it is run.
 ENV CUSTODES_DATA_DIR=/var/lib/custodes CUSTODES_HTTP__HOST=0.0.0.0 CUSTODES_CONSOLE__HOST=0.0.0.0
-EXPOSE 4318 8501
+EXPOSE 4317 4318 8501
 ENTRYPOINT ["custodes"]
 CMD ["up"]

@@ -7,7 +7,7 @@ WORKERS ?= 2
 INPUTS := pyproject.toml constraints.txt sdk/pyproject.toml hatch_build.py
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test check bench format clean
+.PHONY: help install demo test check bench fuzz format clean
 
 help: ## List the targets
 	@grep -E '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /\1\t/' | expand -t 12
@@ -28,6 +28,9 @@ check: $(VENV)/installed-all ## Run ruff, mypy, import-linter and the architectu
 
 bench: $(VENV)/installed-all ## Run every benchmark; tables on stdout, JSON in bench/results/
 	@$(BIN)/python -m bench $(ARGS)
+
+fuzz: $(VENV)/installed-all ## Send a million mutated requests through the intake (ARGS="--cases N --seed S")
+	@$(BIN)/python -m tests.fuzz.run --cases 1000000 $(ARGS)
 
 format: $(VENV)/installed-all ## Sort imports and format
 	$(BIN)/ruff check --fix .

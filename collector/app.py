@@ -16,14 +16,18 @@ from collector.rest import (
     audit,
     endpoints,
     exchanges,
+    feedback,
     health,
     incidents,
     keys,
     ledger,
     me,
+    metrics,
     models,
     overview,
     policies,
+    prices,
+    projects,
     traces,
 )
 from collector.rest.problems import install_problem_handlers
@@ -43,12 +47,32 @@ _NO_TELEMETRY: TelemetryConfig = {
     "auto_configure": False,
 }
 
-RESOURCES = (me, overview, traces, exchanges, incidents, policies, endpoints, keys, models, ledger, audit)
+RESOURCES = (
+    me,
+    overview,
+    traces,
+    exchanges,
+    feedback,
+    incidents,
+    policies,
+    endpoints,
+    keys,
+    projects,
+    prices,
+    models,
+    ledger,
+    metrics,
+    audit,
+)
 """Every module of ``collector.rest`` that holds routes below ``/api/v1``."""
 
 
-def build_app(services: Services) -> FastAPI:
-    """Return the application that serves ``services``; it may be built any number of times in one process."""
+def build_app(services: Services, authenticator: Authenticator | None = None) -> FastAPI:
+    """Return the application that serves ``services``; it may be built any number of times in one process.
+
+    ``authenticator`` is shared with other listeners of the process, so that a key revoked here is refused there at
+    once; without one the application makes its own.
+    """
     app = FastAPI(
         title="Custodes",
         version=__version__,
@@ -60,7 +84,7 @@ def build_app(services: Services) -> FastAPI:
         redirect_slashes=False,
     )
     app.state.services = services
-    app.state.authenticator = Authenticator(services.db, services.clock, dev=services.settings.dev)
+    app.state.authenticator = authenticator or Authenticator(services.db, services.clock, dev=services.settings.dev)
     app.router.routes.extend(otlp_routes(services))
     app.include_router(health.router)
     api = APIRouter(prefix=API_PREFIX)

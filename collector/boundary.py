@@ -70,7 +70,9 @@ class RequestBoundary:
         body = _BoundedBody(receive, self._otlp_limit if is_otlp else self._limit, self._timeout_s)
         answer = _Answer(send)
         try:
-            _refuse_nul(scope)
+            # The addresses of OTLP are fixed and their queries are not looked at.
+            if not is_otlp:
+                _refuse_nul(scope)
             await self._app(scope, body.receive, answer.send)
         except Exception as error:
             # After the first byte of an answer nothing better can be said; the server closes the connection.

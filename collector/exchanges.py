@@ -2,22 +2,23 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from sqlalchemy import select
 
-from collector.content import decode_content
+from collector.content import Contents, Unpacked, span_aad
+from collector.dialects.events import combine_events, join_content, lacks_text
 from collector.dialects.exchange import ExchangeText, extract_exchange
+from collector.store_events import read_events
 from custodes.db.database import ReadTx
 from custodes.db.tables import exchange, span, span_content
-from custodes.kernel.errors import MalformedError
 
 MAX_CONTEXTS = 64
 _CHUNK = 500
-_DAMAGED = ExchangeText(None, None, (), frozenset({"prompt", "response", "contexts"}))
+_GONE = ExchangeText(None, None, (), frozenset({"prompt", "response", "contexts"}))
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,24 +56,24 @@ class StoredExchange:
     output_tokens: int | None
 
 
-def read_batch_exchanges(tx: ReadTx, batch_id: int) -> list[StoredExchange]:
+def read_batch_exchanges(tx: ReadTx, contents: Contents, batch_id: int) -> list[StoredExchange]:
     """Return the exchanges that ``batch_id`` holds now, in the order of their row numbers."""
-    return _read(tx, exchange.c.batch_id == batch_id)
+    return _read(tx, contents, exchange.c.batch_id == batch_id)
 
 
-def read_exchange(tx: ReadTx, project: str, trace_id: str, span_id: str) -> StoredExchange | None:
+def read_exchange(tx: ReadTx, contents: Contents, project: str, trace_id: str, span_id: str) -> StoredExchange | None:
     """Return one exchange by its ids in hex; ``None`` when the project has no such exchange."""
     ids = (span.c.trace_id == bytes.fromhex(trace_id), span.c.span_id == bytes.fromhex(span_id))
-    found = _read(tx, exchange.c.project_id == project, *ids)
+    found = _read(tx, contents, exchange.c.project_id == project, *ids)
     return found[0] if found else None
 
 
-def read_trace_exchanges(tx: ReadTx, project: str, trace_id: str) -> list[StoredExchange]:
+def read_trace_exchanges(tx: ReadTx, contents: Contents, project: str, trace_id: str) -> list[StoredExchange]:
     """Return the exchanges of one trace, in the order of their row numbers."""
-    return _read(tx, exchange.c.project_id == project, exchange.c.trace_id == bytes.fromhex(trace_id))
+    return _read(tx, contents, exchange.c.project_id == project, exchange.c.trace_id == bytes.fromhex(trace_id))
 
 
-def _read(tx: ReadTx, *conditions: Any) -> list[StoredExchange]:
+def _read(tx: ReadTx, contents: Contents, *conditions: Any) -> list[StoredExchange]:
     quantities = (span.c.start_ns, span.c.end_ns, span.c.complete, span.c.ttft_ms, span.c.cost_usd)
     statement = (
         select(
@@ -83,17 +84,20 @@ def _read(tx: ReadTx, *conditions: Any) -> list[StoredExchange]:
             span.c.output_tokens,
             span.c.dropped_attributes,
             span_content.c.codec,
+            span_content.c.key_id,
             span_content.c.body,
         )
         .join(span, span.c.id == exchange.c.span_id)
         .join(span_content, span_content.c.span_id == exchange.c.span_id)
-        .where(*conditions)
+        .where(*conditions, exchange.c.repeated.is_(False))
         .order_by(exchange.c.span_id)
     )
     rows = tx.execute(statement).all()
-    texts = [_read_texts(row.codec, row.body) for row in rows]
+    unpacked = _unpack(tx, contents, [(row.project_id, row.span_key, row) for row in rows])
+    dropped = _join_events(tx, contents, rows, unpacked)
+    texts = [_to_texts(one) for one in unpacked]
     needing = [(row.project_id, row.trace_id) for row, text in zip(rows, texts, strict=True) if not text.contexts]
-    retrieved = _read_retrievals(tx, needing)
+    retrieved = _read_retrievals(tx, contents, needing)
     return [
         StoredExchange(
             span_row_id=row.span_id,
@@ -110,7 +114,7 @@ def _read(tx: ReadTx, *conditions: Any) -> list[StoredExchange]:
             prompt=text.prompt,
             response=text.response,
             contexts=(text.contexts or _before(retrieved[row.project_id, row.trace_id], row.start_ns))[:MAX_CONTEXTS],
-            incomplete=_incomplete_reason(row.dropped_attributes, text),
+            incomplete=_incomplete_reason(row.dropped_attributes + dropped[place], one, text),
             start_ns=row.start_ns,
             end_ns=row.end_ns,
             complete=row.complete,
@@ -119,22 +123,56 @@ def _read(tx: ReadTx, *conditions: Any) -> list[StoredExchange]:
             input_tokens=row.input_tokens,
             output_tokens=row.output_tokens,
         )
-        for row, text in zip(rows, texts, strict=True)
+        for place, (row, one, text) in enumerate(zip(rows, unpacked, texts, strict=True))
     ]
 
 
-def _read_texts(codec: int, body: bytes) -> ExchangeText:
+def _unpack(tx: ReadTx, contents: Contents, rows: Sequence[tuple[str, bytes, Any]]) -> list[Unpacked]:
+    """Return the content of rows, given with project and span id, in order."""
+    places: defaultdict[str, list[int]] = defaultdict(list)
+    for place, (project, _, _) in enumerate(rows):
+        places[project].append(place)
+    found: dict[int, Unpacked] = {}
+    for project, numbers in places.items():
+        stored = [
+            (row.codec, row.key_id, row.body, span_aad(row.trace_id, span_id))
+            for _, span_id, row in (rows[number] for number in numbers)
+        ]
+        found.update(zip(numbers, contents.unpack_each(tx, project, stored), strict=True))
+    return [found[place] for place in range(len(rows))]
+
+
+def _join_events(tx: ReadTx, contents: Contents, rows: Sequence[Any], unpacked: list[Unpacked]) -> Counter[int]:
+    """Put the messages that events tell into the contents that have none to read.
+
+    Returns how many attributes these events had lost, by the place of the row.
+    """
+    dropped: Counter[int] = Counter()
+    places: defaultdict[str, dict[tuple[bytes, bytes], int]] = defaultdict(dict)
+    for place, (row, one) in enumerate(zip(rows, unpacked, strict=True)):
+        if one.content is not None and lacks_text(one.content):
+            places[row.project_id][row.trace_id, row.span_key] = place
+    for project, wanted in places.items():
+        for key, events in read_events(tx, contents, project, wanted).items():
+            place, told = wanted[key], combine_events(events)
+            unpacked[place] = Unpacked(join_content(unpacked[place].content or {}, told))
+            dropped[place] = told.dropped_attributes
+    return dropped
+
+
+def _to_texts(unpacked: Unpacked) -> ExchangeText:
     """Return the texts of stored content; a damaged row must not keep its whole batch from being scored."""
-    try:
-        content = decode_content(codec, body)
-    except MalformedError:
-        return _DAMAGED
+    content = unpacked.content
+    if content is None:
+        return _GONE
     return extract_exchange(
         content.get("input_messages", []), content.get("output_messages", []), content.get("retrieved_documents", [])
     )
 
 
-def _incomplete_reason(dropped_attributes: int, text: ExchangeText) -> str | None:
+def _incomplete_reason(dropped_attributes: int, unpacked: Unpacked, text: ExchangeText) -> str | None:
+    if unpacked.problem == "erased":
+        return "erased"
     if text.unreadable:
         return "content_unreadable"
     return "attributes_dropped" if dropped_attributes > 0 else None
@@ -152,15 +190,18 @@ def _before(retrievals: Sequence[tuple[int, ExchangeText]], start_ns: int) -> tu
 
 
 def _read_retrievals(
-    tx: ReadTx, traces: Iterable[tuple[str, bytes]]
+    tx: ReadTx, contents: Contents, traces: Iterable[tuple[str, bytes]]
 ) -> defaultdict[tuple[str, bytes], list[tuple[int, ExchangeText]]]:
     """Return, for each (project, trace), the end and the texts of its retrieval spans."""
     found: defaultdict[tuple[str, bytes], list[tuple[int, ExchangeText]]] = defaultdict(list)
     by_project: defaultdict[str, set[bytes]] = defaultdict(set)
     for project, trace_id in traces:
         by_project[project].add(trace_id)
-    columns = (span.c.trace_id, span.c.end_ns, span_content.c.codec, span_content.c.body)
-    statement = select(*columns).join(span_content, span_content.c.span_id == span.c.id).order_by(span.c.id)
+    columns = (span.c.trace_id, span.c.span_id, span.c.end_ns)
+    content_columns = (span_content.c.codec, span_content.c.key_id, span_content.c.body)
+    statement = (
+        select(*columns, *content_columns).join(span_content, span_content.c.span_id == span.c.id).order_by(span.c.id)
+    )
     for project, wanted in sorted(by_project.items()):
         ids = sorted(wanted)
         for start in range(0, len(ids), _CHUNK):
@@ -169,6 +210,8 @@ def _read_retrievals(
                 span.c.trace_id.in_(ids[start : start + _CHUNK]),
                 span.c.operation == "retrieval",
             )
-            for row in tx.execute(chunk):
-                found[project, row.trace_id].append((row.end_ns, _read_texts(row.codec, row.body)))
+            rows = tx.execute(chunk).all()
+            unpacked = _unpack(tx, contents, [(project, row.span_id, row) for row in rows])
+            for row, one in zip(rows, unpacked, strict=True):
+                found[project, row.trace_id].append((row.end_ns, _to_texts(one)))
     return found

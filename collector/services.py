@@ -7,6 +7,10 @@ from concurrent.futures import Future
 from dataclasses import dataclass
 from typing import Protocol
 
+from collector.content import Contents
+from collector.limits import IngestLimits
+from collector.otlp.body import Encoding
+from collector.signals import SignalIntake
 from collector.store import StoreOutcome
 from custodes.db import Database
 from custodes.kernel.clock import Clock
@@ -24,6 +28,10 @@ class BodyIntake(Protocol):
         self, project: str, body: bytes, content_type: str | None, content_encoding: str | None = None
     ) -> Future[StoreOutcome]:
         """Take one request; the future resolves after its spans are committed. Raises ``CustodesError`` at once."""
+        ...
+
+    def ingest_plain(self, project: str, body: bytes, encoding: Encoding) -> Future[StoreOutcome]:
+        """Take one request whose body is decompressed already; otherwise as :meth:`ingest_body`."""
         ...
 
 
@@ -57,6 +65,9 @@ class Services:
     clock: Clock
     metrics: Metrics
     intake: BodyIntake
+    signals: SignalIntake
+    limits: IngestLimits
+    contents: Contents
     audit: StrictLog
     readiness: Callable[[], list[str]]
     console_url: str

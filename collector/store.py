@@ -15,31 +15,18 @@ from typing import Any
 
 from sqlalchemy import insert
 
-from collector.dialects.span import NormalSpan
+from collector.arrivals import Arrival, IncomingRequest, fit_text
+from collector.content import Contents
 from collector.otlp.spans import Rejection
-from collector.store_exchanges import find_late_context, write_exchanges
+from collector.store_exchanges import SegmentIds, find_late_context, write_exchanges
+from collector.store_families import load_stored_exchanges, settle_repeats, uncount_repeats
 from collector.store_ledger import LedgerCounts, write_ledger
-from collector.store_spans import Arrival, fit_span, fit_text, write_spans
+from collector.store_spans import write_spans
 from collector.store_traces import write_traces
 from custodes.db.database import WriteTx
 from custodes.db.tables import ingest_batch
 from custodes.kernel.clock import ns_to_minute
 from custodes.kernel.ids import RowIds
-
-
-@dataclass(frozen=True, slots=True)
-class IncomingRequest:
-    """One request's spans, normalised, with those already refused."""
-
-    project: str
-    spans: Sequence[NormalSpan]
-    rejected: Counter[Rejection]
-    received_ns: int
-
-    @property
-    def size(self) -> int:
-        """How many spans the client sent."""
-        return len(self.spans) + self.rejected.total()
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,38 +44,48 @@ class StoreOutcome:
     exchanges: int = 0
 
 
-def store_spans(
+@dataclass(frozen=True, slots=True)
+class Stored:
+    """What became of each request, in order, and the segments that were looked up on the way."""
+
+    outcomes: list[StoreOutcome]
+    segments: SegmentIds
+
+
+def store_requests(
     tx: WriteTx,
-    project: str,
-    spans: Sequence[NormalSpan],
-    rejected: Counter[Rejection],
-    received_ns: int,
+    requests: Sequence[IncomingRequest],
     row_ids: RowIds,
-) -> StoreOutcome:
-    """Store one request and return what became of it; see :func:`store_requests`."""
-    return store_requests(tx, [IncomingRequest(project, spans, rejected, received_ns)], row_ids)[0]
-
-
-def store_requests(tx: WriteTx, requests: Sequence[IncomingRequest], row_ids: RowIds) -> list[StoreOutcome]:
+    contents: Contents,
+    segments: SegmentIds | None = None,
+) -> Stored:
     """Store every request and return what became of each, in the same order.
 
     A span is stored once: copies in the same call, or already in the database, count as duplicates. A copy
     that knows more (``NormalSpan.completeness``) replaces what is stored and has its exchange scored again;
     it counts as a duplicate all the same. Documents that arrive after exchanges which may have used them
-    have these scored again. Each request that brings anything new gets a batch of its own.
+    have these scored again. A call that two spans tell, one below the other, is one exchange
+    (:mod:`collector.repeats`). Each request that brings anything new gets a batch of its own.
+
+    ``segments`` holds row numbers known to be committed; those looked up here may be added to it after the commit.
 
     Raises ``ConflictError`` when another process drew the same row numbers, or when the project doesn't
     exist; nothing of the call is kept then, and the transaction can be tried again as a whole.
     """
     counts = [_count_rejected(request) for request in requests]
     arrivals = _take_best_copies(requests, counts)
+    uncount_repeats(arrivals)
+    _keep_keys(tx, requests, contents)
     written = write_spans(tx, arrivals, row_ids.take(len(arrivals)))
     write_traces(tx, written.fresh, written.replaced, row_ids)
-    exchanges = [one for one in written.fresh if one.span.is_exchange]
-    exchanges += [one for one in written.replaced if one.span.is_exchange or one.was_exchange]
-    late = find_late_context(tx, [*written.fresh, *written.replaced])
+    changed = [*written.fresh, *written.replaced]
+    earlier = load_stored_exchanges(tx, changed)
+    moved = settle_repeats(tx, changed, earlier)
+    exchanges = [one for one in written.fresh if one.is_exchange]
+    exchanges += [one for one in written.replaced if one.is_exchange or one.was_exchange]
+    moved.update(find_late_context(changed, earlier))
     for arrival in written.replaced:
-        late.pop(arrival.row_id, None)
+        moved.pop(arrival.row_id, None)
     for arrival in written.fresh:
         counts[arrival.request].stored[arrival.segment.service] += 1
     for arrival in written.known:
@@ -96,15 +93,15 @@ def store_requests(tx: WriteTx, requests: Sequence[IncomingRequest], row_ids: Ro
     for arrival in exchanges:
         if not arrival.was_exchange:
             counts[arrival.request].exchanges[arrival.segment.service] += 1
-    queued = Counter([*(arrival.request for arrival in exchanges), *late.values()])
+    queued = Counter([*(arrival.request for arrival in exchanges), *moved.values()])
     batch_ids = [
         _open_batch(tx, request, counts[index].stored.total(), queued[index]) for index, request in enumerate(requests)
     ]
-    write_exchanges(tx, exchanges, late, batch_ids, [request.received_ns for request in requests])
-    minutes = [ns_to_minute(request.received_ns) for request in requests]
-    projects = [request.project for request in requests]
-    write_ledger(tx, zip(projects, minutes, counts, strict=True))
-    return [
+    received_ns = [request.received_ns for request in requests]
+    found = write_exchanges(tx, exchanges, moved, batch_ids, received_ns, segments or {})
+    minutes = [ns_to_minute(one) for one in received_ns]
+    write_ledger(tx, zip([request.project for request in requests], minutes, counts, strict=True))
+    outcomes = [
         StoreOutcome(
             batch_id=batch_id,
             stored=count.stored.total(),
@@ -114,6 +111,16 @@ def store_requests(tx: WriteTx, requests: Sequence[IncomingRequest], row_ids: Ro
         )
         for request, batch_id, count in zip(requests, batch_ids, counts, strict=True)
     ]
+    return Stored(outcomes, found)
+
+
+def _keep_keys(tx: WriteTx, requests: Sequence[IncomingRequest], contents: Contents) -> None:
+    """Store the keys that content needs, and take over what was packed afresh because its key is gone."""
+    changed = {id(packed) for packed in contents.keep_all_keys(tx, [request.packed for request in requests])}
+    for request in requests:
+        if id(request.packed) in changed:
+            for arrival, row in zip(request.arrivals, request.packed.rows, strict=True):
+                arrival.content = row
 
 
 def _count_rejected(request: IncomingRequest) -> LedgerCounts:
@@ -130,13 +137,13 @@ def _take_best_copies(requests: Sequence[IncomingRequest], counts: Sequence[Ledg
     """
     best: dict[tuple[str, bytes, bytes], Arrival] = {}
     for index, request in enumerate(requests):
-        for one in request.spans:
-            arrival = fit_span(index, request.project, one)
+        for arrival in request.arrivals:
+            arrival.request = index
             earlier = best.setdefault(arrival.key, arrival)
             if earlier is arrival:
                 continue
             counts[index].duplicates[arrival.segment.service] += 1
-            if one.completeness > earlier.span.completeness:
+            if arrival.completeness > earlier.completeness:
                 arrival.request = earlier.request
                 best[arrival.key] = arrival
     return [best[key] for key in sorted(best)]

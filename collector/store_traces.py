@@ -4,14 +4,52 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable
-from typing import Any
 
-from sqlalchemy import Boolean, ColumnElement, bindparam, case, func
-
-from collector.store_spans import Arrival
+from collector.arrivals import Arrival
 from custodes.db.database import WriteTx
 from custodes.db.tables import trace
 from custodes.kernel.ids import RowIds
+
+_COLUMNS = (
+    "id",
+    "project_id",
+    "trace_id",
+    "start_ns",
+    "end_ns",
+    "name",
+    "service",
+    "environment",
+    "deployment",
+    "model",
+    "session_id",
+    "user_id",
+    "spans",
+    "exchanges",
+    "rooted",
+)
+
+
+def _by_root(name: str) -> str:
+    """Say that the root's value wins, and until it comes the first that is not empty."""
+    known = f"CASE WHEN trace.{name} <> '' THEN trace.{name} ELSE excluded.{name} END"
+    return f"{name} = CASE WHEN excluded.rooted THEN excluded.{name} ELSE {known} END"
+
+
+# A deployment told by an exchange, which is what has a model, stays; one told by another span gives way to it.
+_MERGE = f"""
+ON CONFLICT (project_id, trace_id) DO UPDATE SET
+  start_ns = CASE WHEN excluded.start_ns < trace.start_ns THEN excluded.start_ns ELSE trace.start_ns END,
+  end_ns = CASE WHEN excluded.end_ns > trace.end_ns THEN excluded.end_ns ELSE trace.end_ns END,
+  {_by_root("name")}, {_by_root("service")}, {_by_root("environment")},
+  deployment = CASE WHEN trace.model <> '' THEN trace.deployment WHEN excluded.model <> '' THEN excluded.deployment
+    WHEN trace.deployment <> '' THEN trace.deployment ELSE excluded.deployment END,
+  model = CASE WHEN trace.model <> '' THEN trace.model ELSE excluded.model END,
+  session_id = COALESCE(trace.session_id, excluded.session_id),
+  user_id = COALESCE(trace.user_id, excluded.user_id),
+  spans = trace.spans + excluded.spans,
+  exchanges = trace.exchanges + excluded.exchanges,
+  rooted = trace.rooted OR excluded.rooted
+"""
 
 
 def write_traces(tx: WriteTx, fresh: Iterable[Arrival], replaced: Iterable[Arrival], row_ids: RowIds) -> None:
@@ -26,68 +64,40 @@ def write_traces(tx: WriteTx, fresh: Iterable[Arrival], replaced: Iterable[Arriv
         groups[arrival.project, arrival.trace_id].append((arrival, True))
     for arrival in replaced:
         groups[arrival.project, arrival.trace_id].append((arrival, False))
-    rows = [_to_row(project, trace_id, members) for (project, trace_id), members in sorted(groups.items())]
-    for row, row_id in zip(rows, row_ids.take(len(rows)), strict=True):
-        row["id"] = row_id
-    if rows:
-        tx.execute_many(_statement(tx), rows)
+    ordered = sorted(groups.items(), key=lambda group: group[0])
+    ids = row_ids.take(len(ordered))
+    rows = [
+        (row_id, project, trace_id, *_summarise(members))
+        for row_id, ((project, trace_id), members) in zip(ids, ordered, strict=True)
+    ]
+    tx.bulk_insert(trace, _COLUMNS, rows, on_conflict=_MERGE)
 
 
-def _to_row(project: str, trace_id: bytes, members: list[tuple[Arrival, bool]]) -> dict[str, Any]:
-    arrivals = [arrival for arrival, _ in members]
-    root = next((one for one in arrivals if one.span.parent_span_id is None), None)
-    named = root or min(arrivals, key=lambda one: one.span.start_ns)
-    exchanges = [one for one in arrivals if one.span.is_exchange]
-    told = exchanges[0] if exchanges else named
-    return {
-        "project_id": project,
-        "trace_id": trace_id,
-        "start_ns": min(one.span.start_ns for one in arrivals),
-        "end_ns": max(one.span.end_ns for one in arrivals),
-        "name": named.name,
-        "service": named.segment.service,
-        "environment": named.segment.environment,
-        "deployment": told.segment.deployment,
-        "model": exchanges[0].segment.model if exchanges else "",
-        "session_id": next((one.session_id for one in arrivals if one.session_id), None),
-        "user_id": next((one.user_id for one in arrivals if one.user_id), None),
-        "spans": sum(1 for _, is_fresh in members if is_fresh),
-        "exchanges": sum(1 for one, is_fresh in members if one.span.is_exchange and (is_fresh or not one.was_exchange)),
-        "rooted": root is not None,
-        "judged": bool(exchanges),
-    }
-
-
-def _statement(tx: WriteTx) -> Any:
-    """Return the upsert of one trace row; it takes ``rooted`` and ``judged`` beside the columns."""
-    names = [column.name for column in trace.columns]
-    statement = tx.insert(trace).values({name: bindparam(name) for name in names})
-    new = statement.excluded
-    least, greatest = (func.min, func.max) if tx.dialect == "sqlite" else (func.least, func.greatest)
-    rooted, judged = bindparam("rooted", type_=Boolean), bindparam("judged", type_=Boolean)
-    by_root = {name: _new_if(rooted, name, new) for name in ("name", "service", "environment")}
-    # A deployment told by an exchange stays; one told by another span gives way to an exchange's.
-    told = case((trace.c.model != "", trace.c.deployment), (judged, new.deployment), else_=_known("deployment", new))
-    return statement.on_conflict_do_update(
-        index_elements=["project_id", "trace_id"],
-        set_={
-            "start_ns": least(trace.c.start_ns, new.start_ns),
-            "end_ns": greatest(trace.c.end_ns, new.end_ns),
-            **by_root,
-            "deployment": told,
-            "model": _known("model", new),
-            "session_id": func.coalesce(trace.c.session_id, new.session_id),
-            "user_id": func.coalesce(trace.c.user_id, new.user_id),
-            "spans": trace.c.spans + new.spans,
-            "exchanges": trace.c.exchanges + new.exchanges,
-        },
-    )
-
-
-def _new_if(flag: ColumnElement[bool], name: str, new: Any) -> ColumnElement[str]:
-    return case((flag, new[name]), else_=_known(name, new))
-
-
-def _known(name: str, new: Any) -> ColumnElement[str]:
-    """Return the stored value unless it is empty."""
-    return case((trace.c[name] != "", trace.c[name]), else_=new[name])
+def _summarise(members: list[tuple[Arrival, bool]]) -> tuple[object, ...]:
+    """Return the values of ``_COLUMNS`` after the ids."""
+    named = told = members[0][0]
+    rooted = judged = False
+    start_ns, end_ns = named.start_ns, named.end_ns
+    session_id = user_id = None
+    spans = exchanges = 0
+    for one, is_fresh in members:
+        spans += is_fresh
+        start_ns = min(start_ns, one.start_ns)
+        end_ns = max(end_ns, one.end_ns)
+        if not rooted:
+            if one.parent_span_id is None:
+                named, rooted = one, True
+            elif one.start_ns < named.start_ns:
+                named = one
+        if one.is_exchange:
+            if not judged:
+                told, judged = one, True
+            exchanges += is_fresh or not one.was_exchange
+        session_id = session_id or one.session_id
+        user_id = user_id or one.user_id
+    if not judged:
+        told = named
+    model = told.segment.model if judged else ""
+    place = named.segment
+    labels = (named.name, place.service, place.environment, told.segment.deployment, model)
+    return (start_ns, end_ns, *labels, session_id, user_id, spans, exchanges, rooted)

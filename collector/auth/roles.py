@@ -19,6 +19,8 @@ Permission = Literal[
     "endpoint_read",
     "endpoint_write",
     "keys",
+    "projects",
+    "prices",
     "audit_read",
 ]
 
@@ -53,6 +55,9 @@ PERMISSIONS: MappingProxyType[Permission, frozenset[Role]] = MappingProxyType(
         "endpoint_read": frozenset({"operator", "admin", "auditor"}),
         "endpoint_write": frozenset({"operator", "admin"}),
         "keys": frozenset({"admin"}),
+        # Which projects an administrator sees, and who may create one: see Principal.administers_server.
+        "projects": frozenset({"admin"}),
+        "prices": frozenset({"operator", "admin"}),
         "audit_read": frozenset({"auditor", "admin"}),
     }
 )

@@ -7,24 +7,21 @@
 from __future__ import annotations
 
 from collector.dialects.documents import read_documents
-from collector.dialects.reading import Dialect, Reading
+from collector.dialects.reading import Dialect, Reading, Shape
 from collector.otlp.spans import RawSpan
 
 DOCUMENTS = "custodes.documents"
 DEPLOYMENT = "custodes.deployment"
 
 
-def detect(span: RawSpan) -> bool:
+def detect(shape: Shape) -> bool:
     """Return whether the span carries documents of ours."""
-    return DOCUMENTS in span.attributes
+    return DOCUMENTS in shape.keys
 
 
 def read(span: RawSpan) -> Reading:
     """Return the documents the application named."""
-    return Reading(
-        retrieved_documents=read_documents(span.attributes.get(DOCUMENTS)) or None,
-        consumed=frozenset({DOCUMENTS}),
-    )
+    return Reading(retrieved_documents=read_documents(span.attributes.get(DOCUMENTS)) or None)
 
 
-DIALECT = Dialect("custodes", detect, read)
+DIALECT = Dialect("custodes", detect, read, consumed=frozenset({DOCUMENTS}))

@@ -2,50 +2,164 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any, TypeVar
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
 
-from collector.dialects import custodes, generic, openinference, otel_genai
+from collector.dialects import custodes, generic
 from collector.dialects.exchange import holds_unreadable
 from collector.dialects.operations import COUNTED, EXCHANGES
-from collector.dialects.reading import Dialect, Reading, first_text
-from collector.dialects.redact import redact_attributes
+from collector.dialects.reading import Dialect, Reader, Reading, Shape, first_text
+from collector.dialects.redact import is_secret_name, redact_attributes, redact_values
+from collector.dialects.registry import DIALECTS
 from collector.dialects.span import NormalSpan
 from collector.otlp.builder import service_name
-from collector.otlp.spans import RawEvent, RawSpan
+from collector.otlp.spans import Attributes, RawSpan
 
-DIALECTS: tuple[Dialect, ...] = (
-    custodes.DIALECT,
-    openinference.DIALECT,
-    otel_genai.DIALECT,
-    generic.DIALECT,
-)
-"""In the order in which they are asked."""
-
-_ENVIRONMENT = ("deployment.environment.name", "deployment.environment")
-_VERSION = ("service.version",)
+_ENVIRONMENT = ("deployment.environment.name", "deployment.environment", "langfuse.environment")
+_VERSION = ("service.version", "langfuse.release")
 # Told by the client about itself; the rest of a resource repeats on every span and may name secrets.
 _KEPT_RESOURCE = ("service.version", "service.namespace", "telemetry.sdk.language")
 _MAX_EVENTS = 128
+_MAX_PLANS = 4_096
+_NO_EVENTS: frozenset[str] = frozenset()
 
-T = TypeVar("T")
+
+@dataclass(frozen=True, slots=True)
+class _Plan:
+    """What follows from the shape of a span: who reads it, and which attributes nobody puts into messages."""
+
+    spoken: tuple[Dialect, ...]
+    readers: tuple[Reader, ...]
+    dialect: str
+    kept: tuple[str, ...]
+    keeps_secrets: bool
+    dropped_events: frozenset[str]
+
+
+@dataclass(frozen=True, slots=True)
+class _Origin:
+    """What a resource says of all its spans."""
+
+    service: str
+    environment: str
+    deployment: str | None
+    version: str | None
+    session_id: str | None
+    user_id: str | None
+    kept: dict[str, Any]
+
+
+class Normaliser:
+    """Reads spans into the one stored shape. Thread-safe.
+
+    Which dialects a span speaks follows from its shape, and instrumentations send few shapes, so the answer is
+    kept. At 4,096 shapes everything kept is let go: a client that invents names costs time, never memory.
+
+    A dialect that raises has a mistake of ours in it. With ``on_failure`` that is told its name and the error, and the
+    span is read without it, so that no client pays for our mistake; without, the error goes on.
+    """
+
+    def __init__(
+        self, dialects: Sequence[Dialect] = DIALECTS, on_failure: Callable[[str, Exception], None] | None = None
+    ) -> None:
+        self._dialects = tuple(dialects)
+        self._on_failure = on_failure
+        self._plans: dict[tuple[str, frozenset[str], frozenset[str]], _Plan] = {}
+
+    def normalise(self, raw: RawSpan) -> NormalSpan:
+        """Return ``raw`` in the stored shape. Never fails: what cannot be understood stays in ``attributes``."""
+        return self._read(raw, _read_origin(raw.resource))
+
+    def normalise_all(self, raws: Iterable[RawSpan]) -> list[NormalSpan]:
+        """Return the spans of a request in the stored shape; what they share is read once."""
+        origins: dict[int, _Origin] = {}
+        spans = []
+        for raw in raws:
+            # The spans of a resource hold the very same object.
+            origin = origins.get(id(raw.resource))
+            if origin is None:
+                origin = origins[id(raw.resource)] = _read_origin(raw.resource)
+            spans.append(self._read(raw, origin))
+        return spans
+
+    def _read(self, raw: RawSpan, origin: _Origin) -> NormalSpan:
+        plan = self._find_plan(raw)
+        try:
+            readings = [read(raw) for read in plan.readers]
+        except Exception:
+            if self._on_failure is None:
+                raise
+            readings = self._read_what_can_be(raw, plan, self._on_failure)
+        return _to_normal(raw, plan, origin, readings)
+
+    @staticmethod
+    def _read_what_can_be(raw: RawSpan, plan: _Plan, on_failure: Callable[[str, Exception], None]) -> list[Reading]:
+        readings = []
+        for dialect, read in zip(plan.spoken, plan.readers, strict=True):
+            try:
+                readings.append(read(raw))
+            except Exception as error:
+                on_failure(dialect.name, error)
+        return readings
+
+    def _find_plan(self, raw: RawSpan) -> _Plan:
+        events = frozenset([event.name for event in raw.events]) if raw.events else _NO_EVENTS
+        key = (raw.scope, frozenset(raw.attributes), events)
+        plan = self._plans.get(key)
+        if plan is None:
+            plan = self._make_plan(Shape(*key))
+            if len(self._plans) >= _MAX_PLANS:
+                self._plans.clear()
+            self._plans[key] = plan
+        return plan
+
+    def _make_plan(self, shape: Shape) -> _Plan:
+        spoken = [dialect for dialect in self._dialects if dialect.detect(shape)]
+        consumed = frozenset().union(*(dialect.consumed for dialect in spoken))
+        prefixes = tuple(prefix for dialect in spoken for prefix in dialect.consumed_prefixes)
+        kept = tuple(sorted(key for key in shape.keys if key not in consumed and not key.startswith(prefixes)))
+        return _Plan(
+            spoken=tuple(spoken),
+            readers=tuple(one.reader_for(shape) if one.reader_for else one.read for one in spoken),
+            dialect=_main_dialect(spoken),
+            kept=kept,
+            keeps_secrets=any(is_secret_name(key) for key in kept),
+            dropped_events=frozenset(
+                name
+                for name in shape.events
+                for dialect in spoken
+                if name in dialect.dropped_events or name.startswith(dialect.dropped_event_prefixes)
+            ),
+        )
 
 
 def normalise(raw: RawSpan, dialects: Sequence[Dialect] = DIALECTS) -> NormalSpan:
-    """Return ``raw`` in the one stored shape. Never fails: what cannot be understood stays in ``attributes``."""
-    spoken = [dialect for dialect in dialects if dialect.detect(raw)]
-    readings = [dialect.read(raw) for dialect in spoken]
-    operation = _first([one.operation for one in readings]) or "span"
+    """Return one span in the stored shape; for many, keep a :class:`Normaliser`."""
+    return Normaliser(dialects).normalise(raw)
+
+
+def _read_origin(resource: Attributes) -> _Origin:
+    return _Origin(
+        service=service_name(resource),
+        environment=first_text(resource, _ENVIRONMENT) or "",
+        deployment=first_text(resource, (custodes.DEPLOYMENT,)),
+        version=first_text(resource, _VERSION),
+        session_id=first_text(resource, generic.SESSION),
+        user_id=first_text(resource, generic.USER),
+        kept=redact_attributes({f"resource.{key}": resource[key] for key in _KEPT_RESOURCE if key in resource}),
+    )
+
+
+def _to_normal(raw: RawSpan, plan: _Plan, origin: _Origin, readings: Sequence[Reading]) -> NormalSpan:
+    merged = readings[0] if len(readings) == 1 else _merge(readings)
+    operation = merged.operation or "span"
     counted = operation in COUNTED
-    is_exchange = operation in EXCHANGES
-    inputs = _first_readable([one.input_messages for one in readings])
-    outputs = _first_readable([one.output_messages for one in readings])
-    documents = _first_readable([one.retrieved_documents for one in readings])
-    input_tokens = _first([one.input_tokens for one in readings]) if counted else None
-    output_tokens = _first([one.output_tokens for one in readings]) if counted else None
-    model = _first([one.model for one in readings]) or ""
-    attributes = redact_attributes(_kept_attributes(raw, readings))
-    has_tokens = input_tokens is not None or output_tokens is not None
+    inputs, outputs = merged.input_messages or [], merged.output_messages or []
+    documents = merged.retrieved_documents or []
+    input_tokens = merged.input_tokens if counted else None
+    output_tokens = merged.output_tokens if counted else None
+    model = merged.model or ""
     return NormalSpan(
         trace_id=raw.trace_id,
         span_id=raw.span_id,
@@ -58,87 +172,119 @@ def normalise(raw: RawSpan, dialects: Sequence[Dialect] = DIALECTS) -> NormalSpa
         complete=raw.complete,
         status=raw.status,
         status_message=raw.status_message,
-        service=service_name(raw.resource),
-        environment=first_text(raw.resource, _ENVIRONMENT) or "",
-        deployment=_deployment(raw, readings, model),
-        provider=_first([one.provider for one in readings]) or "",
+        service=origin.service,
+        environment=merged.environment or origin.environment,
+        deployment=_deployment(origin, merged.request_model or model),
+        provider=merged.provider or "",
         model=model,
-        session_id=_first([one.session_id for one in readings]),
-        user_id=_first([one.user_id for one in readings]),
+        session_id=merged.session_id or origin.session_id,
+        user_id=merged.user_id or origin.user_id,
         input_messages=inputs,
         output_messages=outputs,
         retrieved_documents=documents,
         input_tokens=input_tokens,
         output_tokens=output_tokens,
-        cost_usd=_first([one.cost_usd for one in readings]) if counted else None,
-        finish_reasons=_first([one.finish_reasons for one in readings]) or [],
-        ttft_ms=_first([one.ttft_ms for one in readings]),
-        dialect=_main_dialect(spoken),
+        cost_usd=merged.cost_usd if counted else None,
+        finish_reasons=merged.finish_reasons or [],
+        ttft_ms=merged.ttft_ms,
+        dialect=plan.dialect,
         dropped_attributes=raw.dropped_attributes,
-        attributes=attributes,
-        events=_kept_events(raw),
-        is_exchange=is_exchange,
-        completeness=_completeness(raw, (outputs, inputs, documents), has_tokens),
+        attributes=_kept_attributes(raw, plan, origin),
+        events=_kept_events(raw, plan.dropped_events) if raw.events else [],
+        is_exchange=operation in EXCHANGES,
+        completeness=_completeness(
+            raw, (outputs, inputs, documents), input_tokens is not None or output_tokens is not None
+        ),
     )
 
 
-def _first(values: Sequence[T | None]) -> T | None:
-    return next((value for value in values if value is not None), None)
+def _merge(readings: Sequence[Reading]) -> Reading:
+    """Return one reading with every field from the first that has it.
+
+    Of messages and documents, those in which nothing is unreadable go before the others.
+    """
+    merged = Reading()
+    for one in readings:
+        if merged.operation is None:
+            merged.operation = one.operation
+        if merged.provider is None:
+            merged.provider = one.provider
+        if merged.model is None:
+            merged.model = one.model
+        if merged.request_model is None:
+            merged.request_model = one.request_model
+        if merged.environment is None:
+            merged.environment = one.environment
+        if merged.input_tokens is None:
+            merged.input_tokens = one.input_tokens
+        if merged.output_tokens is None:
+            merged.output_tokens = one.output_tokens
+        if merged.cost_usd is None:
+            merged.cost_usd = one.cost_usd
+        if merged.session_id is None:
+            merged.session_id = one.session_id
+        if merged.user_id is None:
+            merged.user_id = one.user_id
+        if merged.finish_reasons is None:
+            merged.finish_reasons = one.finish_reasons
+        if merged.ttft_ms is None:
+            merged.ttft_ms = one.ttft_ms
+        merged.input_messages = _readable(merged.input_messages, one.input_messages)
+        merged.output_messages = _readable(merged.output_messages, one.output_messages)
+        merged.retrieved_documents = _readable(merged.retrieved_documents, one.retrieved_documents)
+    return merged
 
 
-def _first_readable(values: Sequence[list[dict[str, Any]] | None]) -> list[dict[str, Any]]:
-    """Return the first messages or documents without an unreadable one among them, else the first there are."""
-    given = [value for value in values if value is not None]
-    return next((value for value in given if not holds_unreadable(value)), given[0] if given else [])
+def _readable(first: list[dict[str, Any]] | None, second: list[dict[str, Any]] | None) -> list[dict[str, Any]] | None:
+    """Return ``first`` unless there is none, or it holds something unreadable where ``second`` does not."""
+    if first is None:
+        return second
+    if second is not None and holds_unreadable(first) and not holds_unreadable(second):
+        return second
+    return first
 
 
 def _main_dialect(spoken: Sequence[Dialect]) -> str:
     """Return the vocabulary the call itself was written in: ours only adds to another one."""
-    names = [dialect.name for dialect in spoken]
-    return next((name for name in names if name != custodes.DIALECT.name), names[0] if names else "")
+    return next((one.name for one in spoken if one.name != custodes.DIALECT.name), generic.DIALECT.name)
 
 
-def _deployment(raw: RawSpan, readings: Sequence[Reading], model: str) -> str:
+def _deployment(origin: _Origin, requested: str) -> str:
     """Return the deployment's name: the resource's own, else ``model@version``, else the model."""
-    named = first_text(raw.resource, (custodes.DEPLOYMENT,))
-    if named is not None:
-        return named
-    requested = _first([one.request_model for one in readings]) or model
-    version = first_text(raw.resource, _VERSION)
-    return f"{requested}@{version}" if requested and version else requested
+    if origin.deployment is not None:
+        return origin.deployment
+    return f"{requested}@{origin.version}" if requested and origin.version else requested
 
 
-def _completeness(raw: RawSpan, contents: Sequence[list[dict[str, Any]]], tokens: bool) -> int:
+def _completeness(raw: RawSpan, contents: tuple[list[dict[str, Any]], ...], tokens: bool) -> int:
     """Rank a copy of a span: text weighs most, since it is what can be judged, then an end, then figures.
 
     ``contents`` are response, prompt and documents. Those that hold anything unreadable weigh less than
     readable ones and more than none.
     """
-    unreadable = [holds_unreadable(content) for content in contents]
-    outputs, inputs, documents = (bool(one) and not bad for one, bad in zip(contents, unreadable, strict=True))
-    flags = (outputs << 12) | (inputs << 11) | (documents << 10) | (raw.complete << 9) | (tokens << 8)
-    return flags | (any(unreadable) << 7) | min(127, len(raw.attributes))
+    flags = (raw.complete << 9) | (tokens << 8) | min(127, len(raw.attributes))
+    for content, bit in zip(contents, (1 << 12, 1 << 11, 1 << 10), strict=True):
+        if content:
+            flags |= (1 << 7) if holds_unreadable(content) else bit
+    return flags
 
 
-def _kept_attributes(raw: RawSpan, readings: Sequence[Reading]) -> dict[str, Any]:
+def _kept_attributes(raw: RawSpan, plan: _Plan, origin: _Origin) -> dict[str, Any]:
     """Return the attributes whose content isn't in messages or documents already."""
-    consumed = frozenset().union(*(one.consumed for one in readings))
-    prefixes = tuple(prefix for one in readings for prefix in one.consumed_prefixes)
-    kept: dict[str, Any] = {
-        key: value for key, value in raw.attributes.items() if key not in consumed and not key.startswith(prefixes)
-    }
-    for key in _KEPT_RESOURCE:
-        if key in raw.resource:
-            kept[f"resource.{key}"] = raw.resource[key]
+    given = raw.attributes
+    attributes: dict[str, Any] = {key: given[key] for key in plan.kept}
+    attributes = redact_attributes(attributes) if plan.keeps_secrets else redact_values(attributes)
+    if origin.kept:
+        attributes.update(origin.kept)
     if raw.scope:
-        kept["scope.name"] = raw.scope
-    return kept
+        attributes["scope.name"] = raw.scope
+    return attributes
 
 
-def _kept_events(raw: RawSpan) -> list[dict[str, Any]]:
+def _kept_events(raw: RawSpan, dropped: frozenset[str]) -> list[dict[str, Any]]:
     """Return events as JSON objects, without the one-per-chunk marks of streamed answers."""
-    events: list[RawEvent] = [event for event in raw.events if event.name not in otel_genai.CHUNK_EVENTS]
+    kept = [event for event in raw.events if event.name not in dropped]
     return [
         {"name": event.name, "time_ns": event.time_ns, "attributes": redact_attributes(event.attributes)}
-        for event in events[:_MAX_EVENTS]
+        for event in kept[:_MAX_EVENTS]
     ]

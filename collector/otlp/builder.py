@@ -60,6 +60,11 @@ class RequestBuilder:
             raise SpanRefused("attribute_too_long")
         return text
 
+    def check_size(self, size: int) -> None:
+        """Refuse a span with an attribute value of more bytes than one may have."""
+        if size > self.max_attribute_bytes:
+            raise SpanRefused("attribute_too_long")
+
     def check_bytes(self, data: bytes) -> bytes:
         """Return ``data`` unless it is longer than an attribute value may be."""
         if len(data) > self.max_attribute_bytes:

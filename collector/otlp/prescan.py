@@ -8,14 +8,19 @@ jumps over their contents: well under a microsecond a span.
 from __future__ import annotations
 
 from collector.otlp.builder import not_otlp_protobuf, too_many_spans
+from custodes.kernel.errors import MalformedError, TooLargeError
 
 _LENGTH_DELIMITED = 2
 _RESOURCE_SPANS, _SCOPE_SPANS, _SPANS = 1, 2, 2
+_RESOURCE, _RESOURCE_ATTRIBUTES = 1, 1
+# Below this, no number of empty fields can take memory worth speaking of.
+_COUNTED_BYTES = 64 * 1024
 _FIXED_SIZES = {1: 8, 5: 4}
 
 
 def check_block_count(body: bytes, limit: int) -> None:
-    """Raise ``TooLargeError`` when ``body`` holds more than ``limit`` resource, scope and span blocks of a kind.
+    """Raise ``TooLargeError`` when ``body`` holds more than ``limit`` resource, scope and span blocks of a kind,
+    or a resource with more attributes than that.
 
     Raises ``MalformedError`` for bytes that break the wire format on the way; what lies inside a span is
     not looked at.
@@ -25,9 +30,26 @@ def check_block_count(body: bytes, limit: int) -> None:
     scopes: list[tuple[int, int]] = []
     for start, end in resources:
         scopes += _blocks(view, start, end, _SCOPE_SPANS, limit, len(scopes))
+        for first, last in _blocks(view, start, end, _RESOURCE, limit, 0):
+            if last - first > _COUNTED_BYTES:
+                _blocks(view, first, last, _RESOURCE_ATTRIBUTES, limit, 0)
     seen = 0
     for start, end in scopes:
         seen += len(_blocks(view, start, end, _SPANS, limit, seen))
+
+
+def count_fields(encoded: bytes, wanted: int, limit: int) -> int:
+    """Return how many length-delimited fields ``wanted`` a message has, or ``limit + 1`` when there are more.
+
+    What breaks the wire format ends the count: the parser will refuse it.
+    """
+    view = memoryview(encoded)
+    try:
+        return len(_blocks(view, 0, len(view), wanted, limit, 0))
+    except TooLargeError:
+        return limit + 1
+    except MalformedError:
+        return 0
 
 
 def _blocks(view: memoryview, at: int, end: int, wanted: int, limit: int, seen: int) -> list[tuple[int, int]]:

@@ -12,7 +12,9 @@ Value: TypeAlias = "str | int | float | bool | bytes | list[Value] | dict[str, V
 Attributes: TypeAlias = dict[str, Value]
 
 
-@dataclass(frozen=True, slots=True)
+# Not frozen: half the time of making a frozen object goes into setting its fields past the freeze, and these are
+# made for every span. Nobody changes them all the same.
+@dataclass(slots=True)
 class RawEvent:
     """A span event: its name, when it happened and what it carries."""
 
@@ -21,7 +23,7 @@ class RawEvent:
     attributes: Attributes
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class RawSpan:
     """One span as the client sent it, whatever encoding carried it.
 

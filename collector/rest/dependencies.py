@@ -19,11 +19,15 @@ def get_services(request: Request) -> Services:
     return cast(Services, request.app.state.services)
 
 
+def get_authenticator(request: Request) -> Authenticator:
+    """Return what checks the keys of this application's callers."""
+    return cast(Authenticator, request.app.state.authenticator)
+
+
 def authenticate_request(request: Request) -> Principal:
-    """Return who sent the request; raise ``AuthenticationError`` otherwise. Reads the database."""
-    authenticator = cast(Authenticator, request.app.state.authenticator)
+    """Return who sent the request; raise ``AuthenticationError`` otherwise. May read the database."""
     client = request.client
-    return authenticator.authenticate(request.headers, None if client is None else client.host)
+    return get_authenticator(request).authenticate(request.headers, None if client is None else client.host)
 
 
 def need(permission: Permission) -> Callable[[Principal], Principal]:
@@ -47,7 +51,9 @@ def page_response(rows: list[dict[str, Any]], next_cursor: str | None) -> Respon
 
 
 WithServices = Annotated[Services, Depends(get_services)]
+WithAuthenticator = Annotated[Authenticator, Depends(get_authenticator)]
 Caller = Annotated[Principal, Depends(authenticate_request)]
+Ingester = Annotated[Principal, Depends(need("ingest"))]
 Reader = Annotated[Principal, Depends(need("read"))]
 Revealer = Annotated[Principal, Depends(need("reveal"))]
 Submitter = Annotated[Principal, Depends(need("policy_submit"))]
@@ -55,4 +61,6 @@ Activator = Annotated[Principal, Depends(need("policy_activate"))]
 EndpointReader = Annotated[Principal, Depends(need("endpoint_read"))]
 EndpointWriter = Annotated[Principal, Depends(need("endpoint_write"))]
 KeyAdministrator = Annotated[Principal, Depends(need("keys"))]
+ProjectAdministrator = Annotated[Principal, Depends(need("projects"))]
+PriceWriter = Annotated[Principal, Depends(need("prices"))]
 AuditReader = Annotated[Principal, Depends(need("audit_read"))]

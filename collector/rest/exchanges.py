@@ -64,7 +64,7 @@ def _load(services: Services, caller: Principal, exchange_id: str, *, text_visib
             f"an exchange id is 48 hex characters (trace id, then span id), not {exchange_id[:64]!r}"
         )
     with services.db.read() as tx:
-        found = load_exchange(tx, caller.project, public_id, text_visible=text_visible)
+        found = load_exchange(tx, services.contents, caller.project, public_id, text_visible=text_visible)
     if found is None:
         raise NotFoundError(f"no exchange {public_id} in project {caller.project}")
     return found

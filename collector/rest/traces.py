@@ -71,7 +71,7 @@ def get_trace(trace_id: str, caller: Reader, services: WithServices) -> Response
     if not is_hex_id(trace_id.lower(), 32):
         raise InvalidInputError(f"a trace id is 32 hex characters, not {trace_id[:64]!r}")
     with services.db.read() as tx:
-        found = load_trace(tx, caller.project, bytes.fromhex(trace_id), text_visible=caller.dev)
+        found = load_trace(tx, services.contents, caller.project, bytes.fromhex(trace_id), text_visible=caller.dev)
     if found is None:
         raise NotFoundError(f"no trace {trace_id} in project {caller.project}")
     return json_response(found)

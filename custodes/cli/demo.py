@@ -36,6 +36,8 @@ def demo(days: int, no_console: bool) -> None:
         raise ConfigurationError("the demo sends traffic by the OpenTelemetry SDK: pip install 'custodes[demo]'")
     settings = _demo_settings()
     check_port_free(settings.http.host, settings.http.port, "CUSTODES_HTTP__PORT")
+    if settings.grpc.enabled:
+        check_port_free(settings.grpc_host, settings.grpc.port, "CUSTODES_GRPC__PORT")
     if not no_console:
         check_port_free(settings.console.host, settings.console.port, "CUSTODES_CONSOLE__PORT")
     verifier = WebhookVerifier(system_clock)

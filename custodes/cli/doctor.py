@@ -24,7 +24,7 @@ def doctor(as_json: bool) -> None:
             click.echo(json.dumps(dataclasses.asdict(finding)))
             continue
         click.echo(f"{_SIGNS[finding.level]} {finding.subject}: {finding.text}")
-        if finding.advice:
-            click.echo(f"          → {finding.advice}")
+        for remedy in finding.advice.splitlines():
+            click.echo(f"          → {remedy}")
     if problems:
         raise click.exceptions.Exit(1)

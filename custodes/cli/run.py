@@ -52,6 +52,8 @@ def announce(app: App, console_runs: bool) -> None:
     """Say where everything is, once it answers."""
     settings = app.settings
     click.echo(f"Custodes takes OTLP at   {settings.api_url}/v1/traces")
+    if app.grpc is not None:
+        click.echo(f"and OTLP over gRPC at    {settings.grpc_url(app.grpc.port)}")
     click.echo(f"Its API is at            {settings.api_url}/api/v1 (health: /healthz, /readyz; metrics: /metrics)")
     if console_runs:
         click.echo(f"Open the console at      {settings.console_url}")

@@ -6,6 +6,8 @@ on import. ``docs/metrics.md`` lists every name; a test compares the two.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 
 
@@ -14,12 +16,33 @@ class Metrics:
 
     def __init__(self) -> None:
         self.registry = CollectorRegistry()
+        self._refreshers: list[Callable[[], None]] = []
         make = self.registry
         self.requests = Counter("custodes_otlp_requests", "OTLP requests by outcome", ["signal", "code"], registry=make)
         self.spans_received = Counter("custodes_spans_received", "Spans in well-formed requests", registry=make)
         self.spans_stored = Counter("custodes_spans_stored", "Spans committed for the first time", registry=make)
         self.spans_duplicate = Counter("custodes_spans_duplicate", "Spans that were stored already", registry=make)
         self.spans_rejected = Counter("custodes_spans_rejected", "Spans refused", ["reason"], registry=make)
+        self.log_records = Counter("custodes_log_records", "Log records by outcome", ["outcome"], registry=make)
+        self.metric_points = Counter("custodes_metric_points", "Metric points by outcome", ["outcome"], registry=make)
+        self.ledger_spans = Counter(
+            "custodes_ledger_spans",
+            "The loss ledger in the database: received, stored, duplicates and rejected spans",
+            ["project", "service", "kind", "reason"],
+            registry=make,
+        )
+        self.ledger_exchanges = Gauge(
+            "custodes_ledger_exchanges",
+            "The loss ledger in the database: exchanges seen, assessed, not_assessed and pending",
+            ["project", "service", "state", "reason"],
+            registry=make,
+        )
+        self.dialect_failures = Counter(
+            "custodes_dialect_failures",
+            "Spans a dialect could not read for a mistake of ours",
+            ["dialect"],
+            registry=make,
+        )
         self.ingest_queue_spans = Gauge("custodes_ingest_queue_spans", "Spans waiting for commit", registry=make)
         self.ingest_queue_age_s = Gauge(
             "custodes_ingest_queue_age_seconds", "Age of the oldest waiting request", registry=make
@@ -27,8 +50,17 @@ class Metrics:
         self.ingest_overloads = Counter(
             "custodes_ingest_overloads", "Requests answered 503 since the queue was full", registry=make
         )
+        self.ingest_inflight_bytes = Gauge(
+            "custodes_ingest_inflight_bytes", "Bytes of bodies taken in and not yet answered", registry=make
+        )
+        self.ingest_refusals = Counter(
+            "custodes_ingest_refusals", "Requests refused by a limit, to be sent again", ["limit"], registry=make
+        )
         self.commit_seconds = Histogram(
             "custodes_ingest_commit_seconds", "Seconds from intake to commit", registry=make
+        )
+        self.content_masked = Counter(
+            "custodes_content_masked", "Values masked in captured text before it was stored", ["kind"], registry=make
         )
         self.batches_pending = Gauge("custodes_batches_pending", "Ingest batches that wait for scoring", registry=make)
         self.batch_age_s = Gauge(
@@ -62,6 +94,12 @@ class Metrics:
         self.http_requests = Counter("custodes_http_requests", "REST requests", ["method", "code"], registry=make)
         self.job_failures = Counter("custodes_job_failures", "Background job runs that failed", ["job"], registry=make)
 
+    def refresh_with(self, refresh: Callable[[], None]) -> None:
+        """Call ``refresh`` before every :meth:`render`, for figures that are read when they are asked for."""
+        self._refreshers.append(refresh)
+
     def render(self) -> bytes:
         """Return the metrics in Prometheus text exposition format."""
+        for refresh in self._refreshers:
+            refresh()
         return generate_latest(self.registry)

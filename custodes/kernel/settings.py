@@ -34,9 +34,11 @@ class HttpSettings(_Section):
 
 
 class GrpcSettings(_Section):
-    """The OTLP/gRPC listener."""
+    """The OTLP/gRPC listener. The limits of the section ingest hold for it too."""
 
-    port: int = Field(default=4317, ge=0, le=65535, description="TCP port reserved for OTLP/gRPC.")
+    enabled: bool = Field(default=True, description="Take OTLP over gRPC.")
+    host: str = Field(default="", description="Address to listen on; empty means the one of CUSTODES_HTTP__HOST.")
+    port: int = Field(default=4317, ge=0, le=65535, description="TCP port; 0 takes any free one.")
 
 
 class ConsoleSettings(_Section):
@@ -81,9 +83,33 @@ class IngestSettings(_Section):
     max_attributes: int = Field(default=1_024, ge=1, description="Most attributes on one span; more rejects that span.")
     max_attribute_bytes: int = Field(default=4 * MIB, ge=1024, description="Longest attribute value in bytes.")
     max_depth: int = Field(default=32, ge=2, description="Deepest nesting of an attribute value.")
+    max_records: int = Field(default=20_000, ge=1, description="Most log records or metric data points in one request.")
+    max_buckets: int = Field(default=1_024, ge=2, description="Most buckets of one histogram point; more rejects it.")
+    max_series: int = Field(default=10_000, ge=1, description="Most metric series of one project; more are rejected.")
     queue_spans: int = Field(default=100_000, ge=1, description="Spans waiting for commit before 503 is answered.")
+    max_inflight_bytes: int = Field(
+        default=256 * MIB, ge=1024, description="Bytes of bodies taken in and not yet committed before 503 is answered."
+    )
+    max_parsed_bytes: int = Field(
+        default=256 * MIB, ge=MIB, description="Memory that bodies being parsed may take, and one of them at most."
+    )
+    max_concurrent: int = Field(default=64, ge=1, description="Requests of one key at a time before 503 is answered.")
+    max_spans_per_s: float = Field(
+        default=0.0, ge=0, description="Spans a second of one key before 503 is answered; 0 sets no rate."
+    )
     max_future_s: int = Field(default=86_400, ge=0, description="A span that starts further in the future is rejected.")
     body_timeout_s: float = Field(default=30.0, gt=0, description="Seconds a client may take to send its body.")
+
+
+class PrivacySettings(_Section):
+    """Captured text: what is masked before it is stored, and how it is encrypted."""
+
+    encrypt: bool = Field(default=True, description="Encrypt captured text in the database.")
+    key_dir: Path | None = Field(default=None, description="Folder with content.key; empty means the data directory.")
+    mask: tuple[Literal["card", "email", "iban", "ip", "national_id", "phone", "secret"], ...] = Field(
+        default=(),
+        description='Kinds of values replaced before text is stored, e.g. ["email", "phone"]; none by default.',
+    )
 
 
 class WorkerSettings(_Section):
@@ -157,6 +183,7 @@ class Settings(BaseSettings):
     database: DatabaseSettings = DatabaseSettings()
     models: ModelsSettings = ModelsSettings()
     ingest: IngestSettings = IngestSettings()
+    privacy: PrivacySettings = PrivacySettings()
     worker: WorkerSettings = WorkerSettings()
     policy: PolicySettings = PolicySettings()
     webhook: WebhookSettings = WebhookSettings()
@@ -179,9 +206,23 @@ class Settings(BaseSettings):
         return f"http://{_reachable(self.http.host)}:{self.http.port}"
 
     @property
+    def grpc_host(self) -> str:
+        """The address OTLP/gRPC listens on."""
+        return self.grpc.host or self.http.host
+
+    def grpc_url(self, port: int) -> str:
+        """The address of OTLP/gRPC on ``port`` as reached from this machine."""
+        return f"http://{_reachable(self.grpc_host)}:{port}"
+
+    @property
     def audit_key_dir(self) -> Path:
         """The folder that holds the audit log's signing key."""
         return self.audit.key_dir or self.data_dir
+
+    @property
+    def content_key_dir(self) -> Path:
+        """The folder that holds the master key of captured text."""
+        return self.privacy.key_dir or self.data_dir
 
 
 def load_settings(**overrides: Any) -> Settings:
@@ -200,7 +241,7 @@ def load_settings(**overrides: Any) -> Settings:
     except SettingsError as error:
         raise ConfigurationError(
             "bad configuration: a list is not valid JSON; CUSTODES_WEBHOOK__ALLOWED_PRIVATE_CIDRS is written like "
-            '["10.1.0.0/16", "fd00::/8"]'
+            '["10.1.0.0/16", "fd00::/8"], CUSTODES_PRIVACY__MASK like ["email", "phone"]'
         ) from error
     except ValidationError as error:
         lines = []
@@ -259,4 +300,6 @@ def _to_text(value: object) -> str:
 
 def _unknown_variables(environment: Mapping[str, str]) -> set[str]:
     known = set(setting_names())
-    return {name for name in environment if name.upper().startswith("CUSTODES_") and name.upper() not in known}
+    ours = {name for name in environment if name.upper().startswith("CUSTODES_")}
+    # The SDK's own variables may stand beside the server's, in a compose file or for custodes proxy.
+    return {name for name in ours if name.upper() not in known and not name.upper().startswith("CUSTODES_SDK_")}

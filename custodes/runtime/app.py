@@ -15,8 +15,15 @@ from dataclasses import dataclass, field
 from fastapi import FastAPI
 
 from collector.app import Services, build_app
+from collector.auth import Authenticator
 from collector.auth.store import ensure_first_admin_key
+from collector.content import Contents, open_contents
 from collector.intake import Intake
+from collector.ledger_figures import LedgerFigures
+from collector.limits import IngestLimits
+from collector.otlp_grpc import GrpcServer
+from collector.prices import PriceBooks
+from collector.signals import SignalIntake
 from custodes.db import Database, open_database
 from custodes.kernel.clock import Clock, system_clock
 from custodes.kernel.logs import fields, get_logger
@@ -45,6 +52,7 @@ class App:
     metrics: Metrics
     audit: AuditLog
     api: FastAPI | None = None
+    grpc: GrpcServer | None = None
     intake: Intake | None = None
     worker: Worker | None = None
     first_admin_key: str | None = None
@@ -98,18 +106,19 @@ def build(settings: Settings, *, serve: bool, work: bool, clock: Clock = system_
     prepare_schema(database, DEFAULT_PROJECT, now_ns=clock(), embedded=serve and work)
     audit = open_audit_log(settings, database, clock)
     audit.verify_state()
+    contents = open_contents(database, settings, metrics, clock)
     app = App(settings, database, metrics, audit)
     app.add("database", None, database.dispose)
 
     if work:
-        app.worker = _build_worker(settings, database, metrics, clock, owner)
+        app.worker = _build_worker(settings, database, contents, metrics, clock, owner)
         app.add("worker", app.worker.start, app.worker.stop)
         jobs = _build_jobs(settings, database, audit, metrics, clock, owner)
         app.add("jobs", jobs.start, jobs.stop)
     if serve:
         with database.write() as tx:
             app.first_admin_key = ensure_first_admin_key(tx, now_ns=clock(), project_id=DEFAULT_PROJECT)
-        app.intake = Intake(database, settings.ingest, metrics, clock)
+        app.intake = Intake(database, contents, settings.ingest, metrics, clock, PriceBooks(database, clock))
         app.add("intake", app.intake.start, app.intake.stop)
         services = Services(
             db=database,
@@ -117,17 +126,29 @@ def build(settings: Settings, *, serve: bool, work: bool, clock: Clock = system_
             clock=clock,
             metrics=metrics,
             intake=app.intake,
+            signals=SignalIntake(database, contents, settings.ingest, metrics, clock),
+            limits=IngestLimits(settings.ingest, metrics),
+            contents=contents,
             audit=audit,
             readiness=_make_readiness(app, clock, jobs if work else None),
             console_url=settings.console_url,
         )
-        app.api = build_app(services)
+        metrics.refresh_with(LedgerFigures(database, metrics, clock).refresh)
+        # One for every listener of the process: a key revoked over HTTP is refused over gRPC at its next request.
+        authenticator = Authenticator(database, clock, dev=settings.dev)
+        app.api = build_app(services, authenticator)
+        if settings.grpc.enabled:
+            app.grpc = GrpcServer(services, authenticator, settings.grpc_host, settings.grpc.port)
+            app.add("grpc", app.grpc.start, app.grpc.stop)
     return app
 
 
-def _build_worker(settings: Settings, database: Database, metrics: Metrics, clock: Clock, owner: str) -> Worker:
+def _build_worker(
+    settings: Settings, database: Database, contents: Contents, metrics: Metrics, clock: Clock, owner: str
+) -> Worker:
     return Worker(
         database,
+        contents,
         lambda: load_configured_profile(settings.models),
         settings.worker,
         clock=clock,

@@ -5,37 +5,25 @@ from __future__ import annotations
 import shutil
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
 from importlib.metadata import PackageNotFoundError, version
-from typing import Literal
 
 import httpx
 from sqlalchemy import select
 
-from collector.rest.queries.coverage import coverage_rows
 from custodes.db import Database, open_database, sqlite_file
 from custodes.db.migrate import current_revision, head_revision
 from custodes.db.tables import ingest_batch
-from custodes.kernel.clock import DAY_NS, SECOND_NS, ns_to_rfc3339, system_clock
+from custodes.kernel.clock import SECOND_NS, ns_to_rfc3339, system_clock
 from custodes.kernel.errors import CustodesError
 from custodes.kernel.settings import Settings
 from custodes.runtime.batches import read_backlog
+from custodes.runtime.exporters import examine_exporters, examine_refusals
+from custodes.runtime.finding import Finding, Level
 from custodes.runtime.heartbeat import live_workers
 from custodes.runtime.models import load_configured_profile
 
-Level = Literal["ok", "warning", "problem"]
 MIN_FREE_BYTES = 1 << 30
-
-
-@dataclass(frozen=True, slots=True)
-class Finding:
-    """One thing that was looked at: how it is, and what to do if it is not right."""
-
-    level: Level
-    subject: str
-    text: str
-    advice: str = ""
 
 
 def examine(settings: Settings) -> Iterator[Finding]:
@@ -110,7 +98,6 @@ def _traffic(database: Database) -> Iterator[Finding]:
         backlog = read_backlog(tx)
         workers = live_workers(tx, now_ns=now_ns)
         failed = tx.execute(select(ingest_batch.c.error).where(ingest_batch.c.state == "failed").limit(1)).scalar()
-        coverage = coverage_rows(tx, "default", now_ns - DAY_NS, now_ns)
     if backlog.batches and not workers:
         yield Finding("problem", "scoring", f"{backlog.batches} batches wait and no worker runs", "run: custodes work")
     elif backlog.oldest_ns is not None and now_ns - backlog.oldest_ns > 300 * SECOND_NS:
@@ -120,26 +107,7 @@ def _traffic(database: Database) -> Iterator[Finding]:
         yield Finding("ok", "scoring", f"{workers} workers live, {backlog.batches} batches wait")
     if failed is not None:
         yield Finding("problem", "scoring", f"batches were set aside: {failed}", "see the worker's log")
-    if not coverage:
-        yield Finding(
-            "warning",
-            "exporters",
-            "no traffic in the last 24 hours",
-            "set OTEL_EXPORTER_OTLP_ENDPOINT to this server's address and send something",
-        )
-    for row in coverage:
-        if row["hint"]:
-            yield Finding(
-                "warning", f"exporter of {row['service'] or 'an unnamed service'}", _coverage_text(row), row["hint"]
-            )
-        else:
-            yield Finding("ok", f"exporter of {row['service'] or 'an unnamed service'}", _coverage_text(row))
-
-
-def _coverage_text(row: dict[str, object]) -> str:
-    share = row["with_text_ratio"]
-    text = "no exchange yet" if share is None else f"{float(str(share)):.0%} of exchanges carry text"
-    return f"{text}, {row['dropped_attributes']} dropped attributes"
+    yield from examine_exporters(database, now_ns)
 
 
 def _models(settings: Settings) -> Iterator[Finding]:
@@ -168,6 +136,17 @@ def _server(settings: Settings) -> Iterator[Finding]:
     stamp = answer.headers.get("date")
     if stamp is not None:
         yield _clock_finding(stamp)
+    yield from _refusals(settings)
+
+
+def _refusals(settings: Settings) -> Iterator[Finding]:
+    try:
+        answer = httpx.get(f"{settings.api_url}/metrics", timeout=10.0, trust_env=False)
+    except httpx.HTTPError as error:
+        yield Finding("warning", "metrics", f"{settings.api_url}/metrics does not answer ({type(error).__name__})")
+        return
+    if answer.status_code == 200:
+        yield from examine_refusals(answer.text)
 
 
 def _clock_finding(stamp: str) -> Finding:

@@ -6,7 +6,6 @@ marks the batches done; it happens whole or not at all, so a killed worker leave
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
@@ -14,13 +13,14 @@ from typing import Any, Protocol
 import orjson
 from sqlalchemy import bindparam, delete, select, update
 
+from collector.content import Contents
 from collector.exchanges import StoredExchange, read_batch_exchanges
-from collector.store_ledger import LedgerKey, add_to_ledger
 from custodes.db import Database, WriteTx
 from custodes.db.rollups import RollupKey, add_to_rollups, rebuild_rollups, span_quantities
 from custodes.db.tables import detector, embedding, exchange, score
 from custodes.kernel.clock import Clock, ns_to_minute
 from custodes.runtime.batches import ClaimedBatch, mark_batches, still_held
+from custodes.runtime.store_outcomes import Pair, count_outcomes, read_outcomes, take_back_repeats
 from detectors.model import DetectorIdentity, Exchange, ExchangeScores, Score
 from policies.audit.intake import append_event
 from policies.audit.merkle import leaf_hash, root_of
@@ -62,8 +62,11 @@ class ScoringProfile(Protocol):
 class Scorer:
     """Scores claimed batches with one profile. Use from one thread."""
 
-    def __init__(self, database: Database, profile: ScoringProfile, clock: Clock, owner: str) -> None:
+    def __init__(
+        self, database: Database, contents: Contents, profile: ScoringProfile, clock: Clock, owner: str
+    ) -> None:
         self._database = database
+        self._contents = contents
         self._profile = profile
         self._clock = clock
         self._owner = owner
@@ -85,7 +88,7 @@ class Scorer:
 
     def _read(self, claimed: Sequence[ClaimedBatch]) -> list[StoredExchange]:
         with self._database.read() as tx:
-            return [one for batch in claimed for one in read_batch_exchanges(tx, batch.id)]
+            return [one for batch in claimed for one in read_batch_exchanges(tx, self._contents, batch.id)]
 
     def _commit(
         self,
@@ -101,10 +104,11 @@ class Scorer:
             held = still_held(tx, self._owner, claimed)
             ours = _still_queued(tx, held)
             pairs = [(one, result) for one, result in zip(found, results, strict=True) if one.span_row_id in ours]
-            before = _read_outcomes(tx, pairs)
+            before = read_outcomes(tx, [one.span_row_id for one, _ in pairs if one.rolled_minute is not None])
             _write_scores(tx, pairs, now_ns)
             _write_rollups(tx, pairs, now_ns)
-            _write_ledger(tx, pairs, before)
+            count_outcomes(tx, pairs, before)
+            take_back_repeats(tx, held)
             for batch in held:
                 _append_batch_event(tx, batch, [pair for pair in pairs if pair[0].batch_id == batch.id], now_ns)
             mark_batches(tx, held, state, now_ns=now_ns, error=error)
@@ -113,11 +117,6 @@ class Scorer:
             for one in result.scores:
                 counts[one.metric, one.state] = counts.get((one.metric, one.state), 0) + 1
         return ScoredReport(len(pairs), len(held), counts)
-
-
-Pair = tuple[StoredExchange, ExchangeScores]
-Outcome = tuple[str, str | None]
-"""State and reason of one metric."""
 
 
 def _to_detector_exchange(stored: StoredExchange) -> Exchange:
@@ -144,7 +143,7 @@ def _still_queued(tx: WriteTx, held: Sequence[ClaimedBatch]) -> set[int]:
     """Return the exchanges that still belong to these batches; a later batch may have taken one over."""
     rows = tx.execute(
         select(exchange.c.span_id)
-        .where(exchange.c.batch_id.in_([batch.id for batch in held]))
+        .where(exchange.c.batch_id.in_([batch.id for batch in held]), exchange.c.repeated.is_(False))
         .order_by(exchange.c.span_id)
         .with_for_update()
     )
@@ -225,36 +224,6 @@ def _write_rollups(tx: WriteTx, pairs: Sequence[Pair], now_ns: int) -> None:
     )
     add_to_rollups(tx, additions)
     rebuild_rollups(tx, stale)
-
-
-def _write_ledger(tx: WriteTx, pairs: Sequence[Pair], before: Mapping[int, list[Outcome]]) -> None:
-    """Count every exchange once: assessed, or not assessed with its reason. Scored again, it moves."""
-    counts: Counter[LedgerKey] = Counter()
-    for stored, result in pairs:
-        place = (stored.project, ns_to_minute(stored.received_ns), stored.service)
-        if stored.rolled_minute is not None:
-            counts[(*place, *_outcome_to_ledger(before.get(stored.span_row_id, [])))] -= 1
-        counts[(*place, *_outcome_to_ledger([(one.state, one.reason) for one in result.scores]))] += 1
-    add_to_ledger(tx, {key: n for key, n in counts.items() if n})
-
-
-def _outcome_to_ledger(outcomes: Sequence[Outcome]) -> tuple[str, str]:
-    """Return the ledger's kind and reason: assessed when any metric is, else the first metric's reason."""
-    if any(state == "assessed" for state, _ in outcomes):
-        return "assessed", ""
-    return "not_assessed", next((reason or "" for _, reason in outcomes), "no_detector")
-
-
-def _read_outcomes(tx: WriteTx, pairs: Sequence[Pair]) -> dict[int, list[Outcome]]:
-    """Return what earlier scores said of the exchanges that are scored again."""
-    again = [stored.span_row_id for stored, _ in pairs if stored.rolled_minute is not None]
-    found: dict[int, list[Outcome]] = {}
-    if again:
-        columns = (score.c.span_id, score.c.state, score.c.reason)
-        statement = select(*columns).where(score.c.span_id.in_(again)).order_by(score.c.span_id, score.c.metric)
-        for row in tx.execute(statement):
-            found.setdefault(row.span_id, []).append((row.state, row.reason))
-    return found
 
 
 def _append_batch_event(tx: WriteTx, batch: ClaimedBatch, pairs: Sequence[Pair], now_ns: int) -> None:

@@ -16,7 +16,9 @@ from custodes.kernel.logs import fields, get_logger
 from custodes.kernel.settings import Settings
 from custodes.runtime.app import App, build
 from custodes.runtime.console import ConsoleChild
-from custodes.runtime.ports import bind_port
+from custodes.runtime.interpreter import tune_interpreter
+from custodes.runtime.memory import return_large_blocks
+from custodes.runtime.ports import bind_port, check_port_free
 
 log = get_logger("runtime")
 Announce = Callable[[App], None]
@@ -35,7 +37,10 @@ def run_server(
     ``announce`` is called once, when the port answers, ``farewell`` before it closes. On return every
     accepted request is committed and every part has stopped.
     """
+    return_large_blocks()
     listener = bind_port(settings.http.host, settings.http.port, "CUSTODES_HTTP__PORT")
+    if settings.grpc.enabled:
+        check_port_free(settings.grpc_host, settings.grpc.port, "CUSTODES_GRPC__PORT")
     try:
         actual = settings.model_copy(
             update={"http": settings.http.model_copy(update={"port": listener.getsockname()[1]})}
@@ -46,6 +51,7 @@ def run_server(
                 child = ConsoleChild(actual)
                 app.add("console", child.start, child.stop)
             app.start()
+            tune_interpreter()
             if app.api is None:
                 raise RuntimeError("build(serve=True) gave no API")
             _serve_http(app.api, listener, (lambda: announce(app)) if announce else None, farewell)
@@ -98,7 +104,9 @@ def _serve_http(
     # end the process there, before the other parts have stopped.
     before = {number: signal.signal(number, on_signal) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
-        asyncio.run(server.serve(sockets=[listener]))
+        # asyncio.run would take asyncio's own loop; uvicorn knows the faster one where it is installed.
+        with asyncio.Runner(loop_factory=config.get_loop_factory()) as runner:
+            runner.run(server.serve(sockets=[listener]))
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)

@@ -10,6 +10,7 @@ import threading
 import time
 from collections.abc import Callable
 
+from collector.content import Contents
 from custodes.db import Database
 from custodes.kernel.clock import SECOND_NS, Clock
 from custodes.kernel.errors import CustodesError, UnavailableError
@@ -36,6 +37,7 @@ class Worker:
     def __init__(
         self,
         database: Database,
+        contents: Contents,
         load: Callable[[], ScoringProfile],
         settings: WorkerSettings,
         *,
@@ -44,6 +46,7 @@ class Worker:
         owner: str,
     ) -> None:
         self._database = database
+        self._contents = contents
         self._load = load
         self._settings = settings
         self._clock = clock
@@ -84,7 +87,7 @@ class Worker:
             began = time.monotonic()
             profile = self._load()
             profile.warm_up()
-            self._scorer = Scorer(self._database, profile, self._clock, self._owner)
+            self._scorer = Scorer(self._database, self._contents, profile, self._clock, self._owner)
             names = ",".join(f"{one.name}@{one.version}" for one in profile.identities())
             seconds = round(time.monotonic() - began, 2)
             log.info("detectors loaded", extra=fields(profile=profile.name, detectors=names, seconds=seconds))

@@ -47,6 +47,7 @@ def demo(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningDemo]:
         **{key: value for key, value in os.environ.items() if not key.startswith(("CUSTODES_", "OTEL_"))},
         "CUSTODES_DATA_DIR": str(folder),
         "CUSTODES_HTTP__PORT": str(api_port),
+        "CUSTODES_GRPC__PORT": "0",
         "CUSTODES_CONSOLE__PORT": str(console_port),
     }
     log = folder / "demo.log"

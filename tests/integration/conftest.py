@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 import socket
 import subprocess
@@ -10,6 +11,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -44,6 +46,14 @@ class Server:
     log: Path
     environment: dict[str, str]
 
+    @property
+    def grpc_address(self) -> str:
+        """Host and port of OTLP/gRPC, as the process announced them."""
+        announced = re.compile(r"gRPC at +http://(\S+)")
+        wait_until(lambda: announced.search(self.log.read_text()) is not None, 30, "the announcement of gRPC")
+        address: str = announced.findall(self.log.read_text())[0]
+        return address
+
     def get(self, path: str, **params: str | int) -> dict[str, object]:
         answer = httpx.get(f"{self.url}{path}", params=params, timeout=10, trust_env=False)
         assert answer.status_code == 200, answer.text
@@ -77,19 +87,33 @@ Launch = Callable[..., Server]
 @pytest.fixture
 def launch(tmp_path: Path) -> Iterator[Launch]:
     """Start ``custodes up --dev --no-console`` (or other arguments) on a data directory; stop it at the end."""
+    with _launching(tmp_path) as start:
+        yield start
+
+
+@pytest.fixture(scope="module")
+def shared_launch(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Launch]:
+    """As ``launch``, for a process that all tests of a module use."""
+    with _launching(tmp_path_factory.mktemp("shared")) as start:
+        yield start
+
+
+@contextmanager
+def _launching(folder: Path) -> Iterator[Launch]:
     running: list[Server] = []
 
     def start(*arguments: str, data_dir: Path | None = None, ready: bool = True, **settings: str) -> Server:
         port = free_port()
         environment = {
             **{key: value for key, value in os.environ.items() if not key.startswith(("CUSTODES_", "OTEL_"))},
-            "CUSTODES_DATA_DIR": str(data_dir or tmp_path / "data"),
+            "CUSTODES_DATA_DIR": str(data_dir or folder / "data"),
             "CUSTODES_HTTP__PORT": str(port),
+            "CUSTODES_GRPC__PORT": "0",
             "CUSTODES_POLICY__INTERVAL_S": "0.5",
             "CUSTODES_MODELS__THREADS": "1",
             **settings,
         }
-        log = tmp_path / f"server-{port}.log"
+        log = folder / f"server-{port}.log"
         with log.open("wb") as out:
             process = subprocess.Popen(
                 [sys.executable, "-m", "custodes", *(arguments or ("up", "--dev", "--no-console"))],
@@ -105,15 +129,17 @@ def launch(tmp_path: Path) -> Iterator[Launch]:
             assert process.poll() is None, log.read_text()
         return server
 
-    yield start
-    for server in running:
-        if server.process.poll() is None:
-            server.process.terminate()
-            try:
-                server.process.wait(timeout=30)
-            except subprocess.TimeoutExpired:
-                server.process.kill()
-                server.process.wait()
+    try:
+        yield start
+    finally:
+        for server in running:
+            if server.process.poll() is None:
+                server.process.terminate()
+                try:
+                    server.process.wait(timeout=30)
+                except subprocess.TimeoutExpired:
+                    server.process.kill()
+                    server.process.wait()
 
 
 def _is_ready(url: str) -> bool:
@@ -123,7 +149,7 @@ def _is_ready(url: str) -> bool:
         return False
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def wait_for() -> Callable[[Callable[[], bool], float, str], None]:
     """The polling helper, for tests that follow a running process."""
     return wait_until

@@ -16,7 +16,7 @@ def run(*arguments: str, **settings: str) -> subprocess.CompletedProcess[str]:
     environment = {key: value for key, value in os.environ.items() if not key.startswith("CUSTODES_")}
     return subprocess.run(
         [sys.executable, "-m", "custodes", *arguments],
-        env={**environment, **settings},
+        env={**environment, "CUSTODES_GRPC__PORT": "0", **settings},
         capture_output=True,
         text=True,
         timeout=60,
@@ -39,6 +39,15 @@ class TestStartup:
         assert done.returncode == 3
         assert f"port {port} on 127.0.0.1 is in use" in only_line(done.stderr)
         assert "CUSTODES_HTTP__PORT" in done.stderr
+
+    def test_it_names_a_busy_port_of_grpc(self, tmp_path: Path) -> None:
+        holder = bind_port("127.0.0.1", 0, "test")
+        ports = {"CUSTODES_HTTP__PORT": "0", "CUSTODES_GRPC__PORT": str(holder.getsockname()[1])}
+        done = run("serve", **ports, CUSTODES_DATA_DIR=str(tmp_path / "data"))
+        holder.close()
+        assert done.returncode == 3
+        assert f"port {ports['CUSTODES_GRPC__PORT']} on 127.0.0.1 is in use" in only_line(done.stderr)
+        assert "CUSTODES_GRPC__PORT" in done.stderr
 
     def test_it_names_an_unwritable_data_directory(self, tmp_path: Path) -> None:
         blocker = tmp_path / "file"

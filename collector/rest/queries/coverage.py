@@ -1,120 +1,164 @@
-"""How much of what could be judged arrives: text, token usage, attributes; per service, with what to change.
+"""How much of what could be judged arrives: text, token usage, cost, attributes, times; per service.
 
-Looks at the newest traces of the range only, so the cost has a bound whatever the traffic.
+Looks at the newest traces and log events of the range only, so the cost has a bound whatever the traffic.
 """
 
 from __future__ import annotations
 
-from collections import Counter
-from dataclasses import dataclass, field
 from typing import Any
 
-from sqlalchemy import Integer, and_, case, cast, func, select
+from sqlalchemy import ColumnElement, Integer, Select, Subquery, and_, case, cast, exists, func, or_, select
 
+from collector.coverage import ServiceCoverage
 from custodes.db import ReadTx
-from custodes.db.tables import exchange, span, trace
+from custodes.db.tables import exchange, genai_event, ingest_batch, span, trace
+from custodes.kernel.clock import DAY_NS, MINUTE_NS
 
 MAX_TRACES = 5_000
 """Most traces looked at, the newest of the range."""
+
+MAX_EVENTS = 5_000
+"""Most log events looked at, the newest of the range."""
+
+MAX_LAGS = 20_000
+"""Most exchanges whose delay is looked at."""
+
+FUTURE_NS = DAY_NS
+"""How far beyond the present traces are looked at: a clock that is ahead dates its traces there."""
+
+PATIENCE_NS = MINUTE_NS
+"""How long the span of a log event may take to arrive before it counts as missing."""
 
 # Where ``span.completeness`` notes what was captured; see collector.dialects.normalise.
 UNREADABLE_BIT = 1 << 7
 INPUT_BIT = 1 << 11
 OUTPUT_BIT = 1 << 12
 
-_GOOD_RATIO = 0.9
-_TEXT_HINTS = {
-    "otel_genai": "set OTEL_INSTRUMENTATION_GENAI_CAPTURE_MESSAGE_CONTENT=span_only so that spans carry their messages",
-    "openinference": "unset OPENINFERENCE_HIDE_INPUTS, OPENINFERENCE_HIDE_OUTPUTS and their kin",
-    "openllmetry": "set TRACELOOP_TRACE_CONTENT=true",
-}
-_ANY_TEXT_HINT = "switch on content capture in its GenAI instrumentation, or wrap the call with custodes_sdk.exchange"
+# What ``genai_event.sides`` says an event has messages for.
+_INPUT_SIDE = 1
+_OUTPUT_SIDE = 2
 
 
-@dataclass(slots=True)
-class _Service:
-    dialects: Counter[str] = field(default_factory=Counter)
-    exchanges: int = 0
-    with_text: int = 0
-    dropped: int = 0
-    unreadable: int = 0
-    missing_usage: int = 0
+def load_coverage(tx: ReadTx, project: str, from_ns: int, to_ns: int, now_ns: int) -> list[ServiceCoverage]:
+    """Return one entry per service with exchanges in the range, or messages without their span, by name.
 
-
-def coverage_rows(tx: ReadTx, project: str, from_ns: int, to_ns: int) -> list[dict[str, Any]]:
-    """Return one row per service with exchanges among the newest traces of the range, by name.
-
-    ``with_text_ratio`` is the share of exchanges with both prompt and response to read, in [0, 1]; ``hint`` is
-    ``None`` when there is nothing to change.
+    A range that ends at ``now_ns`` goes on for :data:`FUTURE_NS`.
     """
-    services: dict[str, _Service] = {}
-    for row in tx.execute(_statement(project, from_ns, to_ns)):
-        found = services.setdefault(row.service, _Service())
-        found.dialects[row.dialect] += int(row.exchanges)
-        found.exchanges += int(row.exchanges)
-        found.with_text += int(row.with_text)
-        found.dropped += int(row.dropped)
-        found.unreadable += int(row.unreadable)
-        found.missing_usage += int(row.missing_usage)
-    return [_row_to_json(name, found) for name, found in sorted(services.items())]
+    services: dict[str, ServiceCoverage] = {}
+    newest = _newest_traces(project, from_ns, to_ns + FUTURE_NS if to_ns == now_ns else to_ns)
+    for row in tx.execute(_counts(project, newest)):
+        _add(services.setdefault(row.service, ServiceCoverage(row.service)), row)
+    for row in tx.execute(_lags(project, newest)):
+        services.setdefault(row.service, ServiceCoverage(row.service)).lags_ns.append(int(row.lag_ns))
+    for row in tx.execute(_orphans(project, from_ns, min(to_ns, now_ns - PATIENCE_NS))):
+        services.setdefault(row.service, ServiceCoverage(row.service)).orphans += int(row.number)
+    return [services[name] for name in sorted(services)]
 
 
-def _statement(project: str, from_ns: int, to_ns: int) -> Any:
-    newest = (
+def _add(found: ServiceCoverage, row: Any) -> None:
+    number, with_text = int(row.exchanges), int(row.with_text)
+    found.dialects[row.dialect] += number
+    found.exchanges += number
+    found.with_text += with_text
+    found.text_from_logs += with_text - int(row.text_on_span)
+    found.dropped += int(row.dropped)
+    found.unreadable += int(row.unreadable)
+    found.incomplete += int(row.incomplete)
+    found.missing_usage += int(row.missing_usage)
+    if number > with_text:
+        found.silent[row.dialect] += number - with_text
+    if row.missing_cost:
+        found.unpriced[row.model] += int(row.missing_cost)
+
+
+def _newest_traces(project: str, from_ns: int, to_ns: int) -> Subquery:
+    return (
         select(trace.c.trace_id)
         .where(trace.c.project_id == project, trace.c.start_ns >= from_ns, trace.c.start_ns < to_ns)
         .order_by(trace.c.start_ns.desc())
         .limit(MAX_TRACES)
         .subquery()
     )
-    both = INPUT_BIT | OUTPUT_BIT
-    with_text = case((span.c.completeness.bitwise_and(both) == both, 1), else_=0)
-    unreadable = case((span.c.completeness.bitwise_and(UNREADABLE_BIT) != 0, 1), else_=0)
-    no_usage = case((and_(span.c.input_tokens.is_(None), span.c.output_tokens.is_(None)), 1), else_=0)
-    joined = newest.join(
-        exchange, and_(exchange.c.trace_id == newest.c.trace_id, exchange.c.project_id == project)
-    ).join(span, span.c.id == exchange.c.span_id)
+
+
+def _counts(project: str, newest: Subquery) -> Select[Any]:
+    on_span = and_(_has(INPUT_BIT), _has(OUTPUT_BIT))
+    anywhere = and_(
+        or_(_has(INPUT_BIT), _logged(_INPUT_SIDE)),
+        or_(_has(OUTPUT_BIT), _logged(_OUTPUT_SIDE)),
+    )
     return (
         select(
             span.c.service,
             span.c.dialect,
+            span.c.model,
             func.count().label("exchanges"),
-            cast(func.sum(with_text), Integer).label("with_text"),
+            _count(on_span).label("text_on_span"),
+            _count(or_(on_span, anywhere)).label("with_text"),
             cast(func.sum(span.c.dropped_attributes), Integer).label("dropped"),
-            cast(func.sum(unreadable), Integer).label("unreadable"),
-            cast(func.sum(no_usage), Integer).label("missing_usage"),
+            _count(_has(UNREADABLE_BIT)).label("unreadable"),
+            _count(span.c.complete.is_(False)).label("incomplete"),
+            _count(and_(span.c.input_tokens.is_(None), span.c.output_tokens.is_(None))).label("missing_usage"),
+            _count(span.c.cost_usd.is_(None)).label("missing_cost"),
         )
-        .select_from(joined)
-        .group_by(span.c.service, span.c.dialect)
+        .select_from(_exchanges(project, newest))
+        .group_by(span.c.service, span.c.dialect, span.c.model)
     )
 
 
-def _row_to_json(name: str, found: _Service) -> dict[str, Any]:
-    return {
-        "service": name,
-        "dialects": dict(sorted(found.dialects.items())),
-        "exchanges": found.exchanges,
-        "with_text_ratio": found.with_text / found.exchanges if found.exchanges else None,
-        "dropped_attributes": found.dropped,
-        "missing_usage": found.missing_usage,
-        "hint": _hint(found),
-    }
+def _lags(project: str, newest: Subquery) -> Select[Any]:
+    """Return the query of delays. The batch says when the copy with the end came; the exchange, when the first did."""
+    return (
+        select(span.c.service, (ingest_batch.c.received_ns - span.c.end_ns).label("lag_ns"))
+        .select_from(_exchanges(project, newest).join(ingest_batch, ingest_batch.c.id == exchange.c.batch_id))
+        .where(span.c.complete.is_(True))
+        .order_by(span.c.id.desc())
+        .limit(MAX_LAGS)
+    )
 
 
-def _hint(found: _Service) -> str | None:
-    """Return what to change first: lost and cut attributes explain missing text, and text matters more than usage."""
-    if found.dropped:
-        return (
-            "its SDK dropped attributes: raise OTEL_SPAN_ATTRIBUTE_COUNT_LIMIT (and OTEL_ATTRIBUTE_COUNT_LIMIT), "
-            "long conversations need more than the default of 128"
+def _orphans(project: str, from_ns: int, to_ns: int) -> Select[Any]:
+    newest = (
+        select(genai_event.c.service, genai_event.c.trace_id, genai_event.c.span_id)
+        .where(
+            genai_event.c.project_id == project,
+            genai_event.c.received_ns >= from_ns,
+            genai_event.c.received_ns < to_ns,
+            genai_event.c.sides != 0,
         )
-    if found.unreadable:
-        return (
-            "its messages or documents arrive cut off or unreadable, and such exchanges are not assessed: raise "
-            "OTEL_SPAN_ATTRIBUTE_VALUE_LENGTH_LIMIT and OTEL_ATTRIBUTE_VALUE_LENGTH_LIMIT, or unset them"
+        .order_by(genai_event.c.id.desc())
+        .limit(MAX_EVENTS)
+        .subquery()
+    )
+    here = and_(span.c.project_id == project, span.c.trace_id == newest.c.trace_id, span.c.span_id == newest.c.span_id)
+    return (
+        select(newest.c.service, func.count().label("number"))
+        .where(~exists(select(span.c.id).where(here)))
+        .group_by(newest.c.service)
+    )
+
+
+def _exchanges(project: str, newest: Subquery) -> Any:
+    return newest.join(exchange, and_(exchange.c.trace_id == newest.c.trace_id, exchange.c.project_id == project)).join(
+        span, span.c.id == exchange.c.span_id
+    )
+
+
+def _has(bit: int) -> ColumnElement[bool]:
+    return span.c.completeness.bitwise_and(bit) != 0
+
+
+def _logged(side: int) -> ColumnElement[bool]:
+    """Whether a log event has messages for this side of the span's exchange."""
+    return exists(
+        select(genai_event.c.id).where(
+            genai_event.c.project_id == span.c.project_id,
+            genai_event.c.trace_id == span.c.trace_id,
+            genai_event.c.span_id == span.c.span_id,
+            genai_event.c.sides.bitwise_and(side) != 0,
         )
-    if found.with_text < _GOOD_RATIO * found.exchanges:
-        return _TEXT_HINTS.get(found.dialects.most_common(1)[0][0], _ANY_TEXT_HINT)
-    if found.missing_usage > (1 - _GOOD_RATIO) * found.exchanges:
-        return "calls arrive without token usage; for streamed OpenAI calls set stream_options={'include_usage': true}"
-    return None
+    )
+
+
+def _count(condition: ColumnElement[bool]) -> ColumnElement[int]:
+    return cast(func.sum(case((condition, 1), else_=0)), Integer)

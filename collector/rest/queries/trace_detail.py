@@ -1,4 +1,4 @@
-"""One trace or exchange in full. Five queries, whatever the number of spans."""
+"""One trace or exchange in full. A fixed number of queries, whatever the number of spans."""
 
 from __future__ import annotations
 
@@ -7,13 +7,16 @@ from typing import Any
 import orjson
 from sqlalchemy import select
 
-from collector.content import decode_content
+from collector.content import Contents, Unpacked, span_aad
+from collector.dialects.events import GenAiEvent, combine_events, join_content
 from collector.dialects.exchange import ExchangeText
 from collector.exchanges import StoredExchange, read_exchange, read_trace_exchanges
 from collector.rest.queries.attributes import safe_attributes
 from collector.rest.queries.exchanges import exchange_to_json, load_scores
 from collector.rest.queries.reach import load_reaches
 from collector.rest.queries.trace_rows import trace_segments
+from collector.store_events import read_trace_events
+from collector.store_feedback import opinions_of_trace
 from custodes.db import ReadTx
 from custodes.db.tables import exchange, span, span_content, trace
 from custodes.kernel.clock import ns_to_rfc3339
@@ -25,7 +28,9 @@ _KINDS = ("unspecified", "internal", "server", "client", "producer", "consumer")
 _STATUSES = ("unset", "ok", "error")
 
 
-def load_trace(tx: ReadTx, project: str, trace_id: bytes, *, text_visible: bool) -> dict[str, Any] | None:
+def load_trace(
+    tx: ReadTx, contents: Contents, project: str, trace_id: bytes, *, text_visible: bool
+) -> dict[str, Any] | None:
     """Return the trace with spans (by start) and exchanges; ``None`` when the project has no such trace.
 
     Without ``text_visible`` nothing that can hold captured text leaves this function.
@@ -34,26 +39,34 @@ def load_trace(tx: ReadTx, project: str, trace_id: bytes, *, text_visible: bool)
     if row is None:
         return None
     statement = (
-        select(span, span_content.c.codec, span_content.c.body)
+        select(span, span_content.c.codec, span_content.c.key_id, span_content.c.body)
         .outerjoin(span_content, span_content.c.span_id == span.c.id)
         .where(span.c.project_id == project, span.c.trace_id == trace_id)
         .order_by(span.c.start_ns, span.c.id)
         .limit(MAX_SPANS + 1)
     )
     spans = list(tx.execute(statement))
+    unpacked = _unpack(tx, contents, project, spans[:MAX_SPANS])
+    events = read_trace_events(tx, contents, project, trace_id)
     return {
         "trace_id": trace_id.hex(),
         "text_visible": text_visible,
-        "spans": [_span_to_json(one, text_visible) for one in spans[:MAX_SPANS]],
+        "spans": [
+            _span_to_json(one, unpacked[one.id], events.get((one.trace_id, one.span_id), []), text_visible)
+            for one in spans[:MAX_SPANS]
+        ],
         "truncated": len(spans) > MAX_SPANS,
-        "exchanges": _describe(tx, read_trace_exchanges(tx, project, trace_id.hex()), text_visible),
+        "exchanges": _describe(tx, read_trace_exchanges(tx, contents, project, trace_id.hex()), text_visible),
+        "feedback": opinions_of_trace(tx, contents, project, trace_id, text_visible=text_visible),
         "incident_ids": incidents_of_trace(tx, project, row),
     }
 
 
-def load_exchange(tx: ReadTx, project: str, exchange_id: str, *, text_visible: bool) -> dict[str, Any] | None:
+def load_exchange(
+    tx: ReadTx, contents: Contents, project: str, exchange_id: str, *, text_visible: bool
+) -> dict[str, Any] | None:
     """Return one exchange by its public id of 48 hex characters; ``None`` when the project has no such exchange."""
-    found = read_exchange(tx, project, exchange_id[:32], exchange_id[32:])
+    found = read_exchange(tx, contents, project, exchange_id[:32], exchange_id[32:])
     return None if found is None else _describe(tx, [found], text_visible)[0]
 
 
@@ -81,8 +94,18 @@ def _describe(tx: ReadTx, stored: list[StoredExchange], text_visible: bool) -> l
     ]
 
 
-def _span_to_json(row: Any, text_visible: bool) -> dict[str, Any]:
-    content = decode_content(row.codec, row.body) if row.body is not None else {}
+def _unpack(tx: ReadTx, contents: Contents, project: str, spans: list[Any]) -> dict[int, Unpacked]:
+    """Return the content of spans by their row numbers; a span without a content row has an empty one."""
+    stored = [row for row in spans if row.body is not None]
+    rows = [(row.codec, row.key_id, row.body, span_aad(row.trace_id, row.span_id)) for row in stored]
+    found = {row.id: Unpacked({}) for row in spans}
+    found.update(zip([row.id for row in stored], contents.unpack_each(tx, project, rows), strict=True))
+    return found
+
+
+def _span_to_json(row: Any, unpacked: Unpacked, events: list[GenAiEvent], text_visible: bool) -> dict[str, Any]:
+    told = combine_events(events)
+    content = {} if unpacked.content is None else join_content(unpacked.content, told)
     attributes = content.get("attributes", {})
     return {
         "span_id": row.span_id.hex(),
@@ -108,14 +131,24 @@ def _span_to_json(row: Any, text_visible: bool) -> dict[str, Any]:
         "cost_usd": row.cost_usd,
         "session_id": row.session_id,
         "user_id": row.user_id,
-        "finish_reasons": _finish_reasons(row.finish_reasons),
+        "finish_reasons": _finish_reasons(row.finish_reasons) or told.finish_reasons,
         "ttft_ms": row.ttft_ms,
         "dialect": row.dialect,
         "complete": row.complete,
         "dropped_attributes": row.dropped_attributes,
+        "content_problem": unpacked.problem,
         "attributes": attributes if text_visible else safe_attributes(attributes),
-        "events": content.get("events", []) if text_visible else None,
+        "events": [*content.get("events", []), *_told_events(events)] if text_visible else None,
     }
+
+
+def _told_events(events: list[GenAiEvent]) -> list[dict[str, Any]]:
+    """Return the events that came as logs and brought no messages, in the shape of a span's own."""
+    return [
+        {"name": one.name, "time_ns": one.time_ns, "attributes": one.attributes}
+        for one in events
+        if not one.input_messages and not one.output_messages
+    ]
 
 
 def _finish_reasons(stored: str | None) -> list[str]:

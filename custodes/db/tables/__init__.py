@@ -3,6 +3,8 @@
 from custodes.db.tables.access import api_key, lease, project
 from custodes.db.tables.audit import audit_checkpoint, audit_head, audit_intake, audit_leaf, audit_tile
 from custodes.db.tables.base import METADATA
+from custodes.db.tables.content import content_key, content_master
+from custodes.db.tables.feedback import feedback
 from custodes.db.tables.governance import (
     decision,
     delivery_attempt,
@@ -13,7 +15,9 @@ from custodes.db.tables.governance import (
     policy_state,
     policy_version,
 )
+from custodes.db.tables.prices import price
 from custodes.db.tables.scores import detector, embedding, rollup_minute, score, segment
+from custodes.db.tables.signals import genai_event, metric_point, metric_series
 from custodes.db.tables.traffic import exchange, ingest_batch, ledger_minute, span, span_content, trace
 
 __all__ = [
@@ -24,20 +28,27 @@ __all__ = [
     "audit_intake",
     "audit_leaf",
     "audit_tile",
+    "content_key",
+    "content_master",
     "decision",
     "delivery_attempt",
     "detector",
     "embedding",
     "endpoint",
     "exchange",
+    "feedback",
+    "genai_event",
     "incident",
     "incident_event",
     "ingest_batch",
     "lease",
     "ledger_minute",
+    "metric_point",
+    "metric_series",
     "outbox",
     "policy_state",
     "policy_version",
+    "price",
     "project",
     "rollup_minute",
     "score",

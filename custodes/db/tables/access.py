@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from sqlalchemy import BigInteger, Column, ForeignKey, LargeBinary, String, Table
+from sqlalchemy import BigInteger, Column, Float, ForeignKey, Integer, LargeBinary, String, Table
 
 from custodes.db.tables.base import METADATA, time_ns
 
@@ -25,6 +25,11 @@ api_key = Table(
     time_ns("expires_ns", nullable=True),
     time_ns("revoked_ns", nullable=True),
     time_ns("last_used_ns", nullable=True),
+    # The key's own limits at the door; NULL leaves the server's.
+    Column("max_spans_per_s", Float),
+    Column("max_concurrent", Integer),
+    # The key that took over when this one was rotated.
+    Column("replaced_by", String(16)),
 )
 
 lease = Table(

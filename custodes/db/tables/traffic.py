@@ -15,6 +15,7 @@ from sqlalchemy import (
     Table,
     Text,
     UniqueConstraint,
+    false,
 )
 
 from custodes.db.tables.base import METADATA, row_number, time_ns
@@ -54,6 +55,8 @@ trace = Table(
     Column("user_id", String(256)),
     Column("spans", Integer, nullable=False),
     Column("exchanges", Integer, nullable=False),
+    # Whether its root span has arrived and named it.
+    Column("rooted", Boolean, nullable=False, server_default=false()),
     UniqueConstraint("project_id", "trace_id"),
     Index("ix_trace_project_id_start_ns", "project_id", "start_ns"),
     Index("ix_trace_project_id_service_start_ns", "project_id", "service", "start_ns"),
@@ -97,8 +100,10 @@ span_content = Table(
     "span_content",
     METADATA,
     Column("span_id", row_number(), primary_key=True, autoincrement=False),
-    # How ``body`` is encoded: 0 JSON, 1 zlib-compressed JSON. Further codecs (encryption) get further numbers.
+    # How ``body`` is compressed: 0 JSON, 1 zlib, 2 zstd, 3 zstd with the dictionary of version 1.
     Column("codec", Integer, nullable=False),
+    # The ``content_key`` that ``body`` is encrypted with; NULL where it isn't.
+    Column("key_id", LargeBinary(16)),
     # A JSON object: input_messages, output_messages, retrieved_documents, attributes, status_message.
     Column("body", LargeBinary, nullable=False),
 )
@@ -119,6 +124,8 @@ exchange = Table(
     time_ns("received_ns"),
     Column("service", String(256), nullable=False),
     time_ns("scored_ns", nullable=True),
+    # Another span, richer in text, tells the same call: this one is taken back by the next scoring.
+    Column("repeated", Boolean, nullable=False, server_default=false()),
     # Where its contribution to the roll-ups sits now; NULL until it was first scored.
     Column("rolled_segment_id", row_number()),
     Column("rolled_minute", BigInteger),

@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+import base64
 from collections.abc import Callable
 from typing import Any
 
+import orjson
 import pytest
+from google.protobuf.json_format import ParseDict
+from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsServiceRequest
+from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import ExportMetricsServiceRequest
 
 from collector.dialects.normalise import normalise
 from collector.dialects.span import NormalSpan
+from collector.otlp.body import Encoding
 from collector.otlp.spans import RawSpan
 
 NOW_NS = 1_795_300_000_000_000_000
@@ -78,5 +84,74 @@ def retrieval_span(raw_span: Callable[..., RawSpan]) -> Callable[..., NormalSpan
         for index, text in enumerate(texts):
             attributes[f"retrieval.documents.{index}.document.content"] = text
         return normalise(raw_span(name="search", attributes=attributes, **{"span_id": "1111111111111111", **fields}))
+
+    return make
+
+
+def to_any_value(value: Any) -> dict[str, Any]:
+    """Return a plain value as an ``AnyValue`` in OTLP/JSON."""
+    if isinstance(value, bool):
+        return {"boolValue": value}
+    if isinstance(value, int):
+        return {"intValue": str(value)}
+    if isinstance(value, float):
+        return {"doubleValue": value}
+    if isinstance(value, bytes):
+        return {"bytesValue": base64.b64encode(value).decode()}
+    if isinstance(value, list):
+        return {"arrayValue": {"values": [to_any_value(one) for one in value]}}
+    if isinstance(value, dict):
+        return {"kvlistValue": {"values": [{"key": key, "value": to_any_value(one)} for key, one in value.items()]}}
+    return {} if value is None else {"stringValue": value}
+
+
+def to_pairs(attributes: dict[str, Any]) -> list[dict[str, Any]]:
+    """Return attributes in OTLP/JSON."""
+    return [{"key": key, "value": to_any_value(value)} for key, value in attributes.items()]
+
+
+@pytest.fixture
+def write_logs() -> Callable[..., bytes]:
+    """Write log records as one request; a record is its OTLP/JSON with plain ``attributes`` and ``body``."""
+
+    def make(records: list[dict[str, Any]], encoding: Encoding = Encoding.JSON, **resource: Any) -> bytes:
+        listed = [
+            {
+                **one,
+                **({"attributes": to_pairs(one["attributes"])} if "attributes" in one else {}),
+                **({"body": to_any_value(one["body"])} if "body" in one else {}),
+            }
+            for one in records
+        ]
+        attributes = to_pairs({"service.name": "bot", **resource})
+        scopes = [{"scope": {"name": "test"}, "logRecords": listed}]
+        document = {"resourceLogs": [{"resource": {"attributes": attributes}, "scopeLogs": scopes}]}
+        if encoding is Encoding.JSON:
+            return orjson.dumps(document)
+        for one in listed:
+            for key in ("traceId", "spanId"):
+                if key in one:
+                    one[key] = base64.b64encode(bytes.fromhex(one[key])).decode()
+        return bytes(ParseDict(document, ExportLogsServiceRequest()).SerializeToString())
+
+    return make
+
+
+@pytest.fixture
+def write_metrics() -> Callable[..., bytes]:
+    """Write metrics, given in OTLP/JSON with plain ``attributes`` on their points, as one request."""
+
+    def make(metrics: list[dict[str, Any]], encoding: Encoding = Encoding.JSON, **resource: Any) -> bytes:
+        for metric in metrics:
+            for kind in metric.values():
+                for point in kind.get("dataPoints", []) if isinstance(kind, dict) else []:
+                    if isinstance(point, dict) and isinstance(point.get("attributes"), dict):
+                        point["attributes"] = to_pairs(point["attributes"])
+        attributes = to_pairs({"service.name": "bot", **resource})
+        scopes = [{"scope": {"name": "test"}, "metrics": metrics}]
+        document = {"resourceMetrics": [{"resource": {"attributes": attributes}, "scopeMetrics": scopes}]}
+        if encoding is Encoding.JSON:
+            return orjson.dumps(document)
+        return bytes(ParseDict(document, ExportMetricsServiceRequest()).SerializeToString())
 
     return make

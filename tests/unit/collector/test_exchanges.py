@@ -8,11 +8,13 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-from sqlalchemy import update
+from sqlalchemy import select, update
 
+from collector.arrivals import prepare_request
+from collector.content import Contents
 from collector.dialects.span import NormalSpan
 from collector.exchanges import StoredExchange, read_batch_exchanges, read_exchange, read_trace_exchanges
-from collector.store import StoreOutcome, store_spans
+from collector.store import StoreOutcome, store_requests
 from custodes.db import Database
 from custodes.db.tables import span_content
 from custodes.kernel.ids import RowIds
@@ -22,27 +24,35 @@ TRACE_ID = "0af7651916cd43dd8448eb211c80319c"
 
 
 @pytest.fixture
-def store(database: Database, now_ns: int) -> Callable[..., StoreOutcome]:
+def store(database: Database, contents: Contents, now_ns: int) -> Callable[..., StoreOutcome]:
     """Store spans of the project ``default``."""
 
     def run(*spans: NormalSpan) -> StoreOutcome:
+        request = prepare_request("default", spans, Counter(), now_ns, contents)
         with database.write() as tx:
-            return store_spans(tx, "default", spans, Counter(), now_ns, RowIds())
+            return store_requests(tx, [request], RowIds(), contents).outcomes[0]
+
+    return run
+
+
+@pytest.fixture
+def read_batch(database: Database, contents: Contents) -> Callable[[StoreOutcome], Sequence[StoredExchange]]:
+    """Read the exchanges of the batch of an outcome."""
+
+    def run(outcome: StoreOutcome) -> Sequence[StoredExchange]:
+        assert outcome.batch_id is not None
+        with database.read() as tx:
+            return read_batch_exchanges(tx, contents, outcome.batch_id)
 
     return run
 
 
 Store = Callable[..., StoreOutcome]
-
-
-def read_batch(database: Database, outcome: StoreOutcome) -> Sequence[StoredExchange]:
-    assert outcome.batch_id is not None
-    with database.read() as tx:
-        return read_batch_exchanges(tx, outcome.batch_id)
+Read = Callable[[StoreOutcome], Sequence[StoredExchange]]
 
 
 class TestBatch:
-    def test_it_gives_texts_ids_and_quantities(self, store: Store, database: Database, chat_span: Chat) -> None:
+    def test_it_gives_texts_ids_and_quantities(self, store: Store, read_batch: Read, chat_span: Chat) -> None:
         attributes = {
             "gen_ai.usage.input_tokens": 25,
             "gen_ai.usage.output_tokens": 12,
@@ -50,7 +60,7 @@ class TestBatch:
             "gen_ai.response.time_to_first_chunk": 0.25,
         }
         one = chat_span("Hello?", "Hi.", attributes=attributes)
-        (found,) = read_batch(database, store(one))
+        (found,) = read_batch(store(one))
         assert (found.project, found.trace_id, found.span_id) == ("default", one.trace_id, one.span_id)
         assert (found.prompt, found.response, found.contexts, found.incomplete) == ("Hello?", "Hi.", (), None)
         assert (found.start_ns, found.end_ns, found.complete) == (one.start_ns, one.end_ns, True)
@@ -58,19 +68,19 @@ class TestBatch:
         assert (found.at_ns, found.rolled_segment_id, found.rolled_minute) == (one.end_ns, None, None)
 
     def test_it_comes_in_the_order_of_row_numbers_and_only_its_own(
-        self, store: Store, database: Database, chat_span: Chat
+        self, store: Store, read_batch: Read, chat_span: Chat
     ) -> None:
         store(chat_span(span_id="f" * 16))
-        found = read_batch(database, store(chat_span(span_id="2" * 16), chat_span(span_id="1" * 16)))
+        found = read_batch(store(chat_span(span_id="2" * 16), chat_span(span_id="1" * 16)))
         assert [one.span_id for one in found] == ["1" * 16, "2" * 16]
         assert sorted(one.span_row_id for one in found) == [one.span_row_id for one in found]
 
-    def test_missing_text_is_none(self, store: Store, database: Database, chat_span: Chat) -> None:
-        (found,) = read_batch(database, store(chat_span(None, None)))
+    def test_missing_text_is_none(self, store: Store, read_batch: Read, chat_span: Chat) -> None:
+        (found,) = read_batch(store(chat_span(None, None)))
         assert (found.prompt, found.response) == (None, None)
 
-    def test_dropped_attributes_make_it_incomplete(self, store: Store, database: Database, chat_span: Chat) -> None:
-        (found,) = read_batch(database, store(chat_span(dropped_attributes=3)))
+    def test_dropped_attributes_make_it_incomplete(self, store: Store, read_batch: Read, chat_span: Chat) -> None:
+        (found,) = read_batch(store(chat_span(dropped_attributes=3)))
         assert found.incomplete == "attributes_dropped"
 
     @pytest.mark.parametrize(
@@ -78,7 +88,7 @@ class TestBatch:
         ["gen_ai.input.messages", "gen_ai.output.messages", "gen_ai.system_instructions", "custodes.documents"],
     )
     def test_content_cut_off_makes_it_unreadable(
-        self, store: Store, database: Database, chat_span: Chat, name: str
+        self, store: Store, read_batch: Read, chat_span: Chat, name: str
     ) -> None:
         cut = chat_span(
             None if name.startswith("gen_ai.input") else "Hello?",
@@ -86,38 +96,73 @@ class TestBatch:
             attributes={name: '[{"type": "text", "content": "Be ki'},
             dropped_attributes=3,
         )
-        (found,) = read_batch(database, store(cut))
+        (found,) = read_batch(store(cut))
         assert found.incomplete == "content_unreadable"
 
-    def test_a_copy_that_can_be_read_replaces_it(self, store: Store, database: Database, chat_span: Chat) -> None:
+    def test_a_copy_that_can_be_read_replaces_it(self, store: Store, read_batch: Read, chat_span: Chat) -> None:
         store(chat_span(response=None, attributes={"gen_ai.output.messages": '[{"role"'}))
-        (found,) = read_batch(database, store(chat_span()))
+        (found,) = read_batch(store(chat_span()))
         assert (found.response, found.incomplete) == ("Hi.", None)
 
-    def test_a_missing_end_does_not(self, store: Store, database: Database, chat_span: Chat) -> None:
-        (found,) = read_batch(database, store(chat_span(complete=False)))
+    def test_a_missing_end_does_not(self, store: Store, read_batch: Read, chat_span: Chat) -> None:
+        (found,) = read_batch(store(chat_span(complete=False)))
         assert (found.incomplete, found.complete) == (None, False)
 
-    def test_a_damaged_row_spoils_itself_alone(self, store: Store, database: Database, chat_span: Chat) -> None:
+    def test_an_erased_one_says_so_and_its_neighbours_stay(
+        self, store: Store, read_batch: Read, database: Database, contents: Contents, chat_span: Chat
+    ) -> None:
+        ann, bob = ({"user.id": name} for name in ("ann", "bob"))
+        outcome = store(
+            chat_span(span_id="1" * 16, attributes=ann),
+            chat_span(span_id="2" * 16, attributes=bob),
+            chat_span(span_id="3" * 16, trace_id="3" * 32),
+        )
+        with database.write() as tx:
+            assert contents.destroy_subject_keys(tx, "default", "ann") == 1
+        found = read_batch(outcome)
+        assert [one.incomplete for one in found] == ["erased", None, None]
+        assert [one.response for one in found] == [None, "Hi.", "Hi."]
+
+    def test_a_row_copied_to_another_span_is_not_taken_for_its_text(
+        self, store: Store, read_batch: Read, database: Database, chat_span: Chat
+    ) -> None:
+        outcome = store(chat_span("left", span_id="1" * 16), chat_span("right", span_id="2" * 16))
+        left, right = (one.span_row_id for one in read_batch(outcome))
+        with database.write() as tx:
+            row = tx.execute(
+                select(span_content.c.codec, span_content.c.key_id, span_content.c.body).where(
+                    span_content.c.span_id == left
+                )
+            ).one()
+            values = {"codec": row.codec, "key_id": row.key_id, "body": row.body}
+            tx.execute(update(span_content).where(span_content.c.span_id == right).values(values))
+        assert [(one.prompt, one.incomplete) for one in read_batch(outcome)] == [
+            ("left", None),
+            (None, "content_unreadable"),
+        ]
+
+    def test_a_damaged_row_spoils_itself_alone(
+        self, store: Store, read_batch: Read, database: Database, chat_span: Chat
+    ) -> None:
         outcome = store(chat_span(span_id="1" * 16), chat_span(span_id="2" * 16))
-        damaged = read_batch(database, outcome)[0].span_row_id
+        damaged = read_batch(outcome)[0].span_row_id
         with database.write() as tx:
             tx.execute(update(span_content).where(span_content.c.span_id == damaged).values(codec=9))
-        first, second = read_batch(database, outcome)
+        first, second = read_batch(outcome)
         assert (first.prompt, first.incomplete) == (None, "content_unreadable")
         assert (second.prompt, second.incomplete) == ("Hello?", None)
 
 
 class TestContexts:
     def test_its_own_documents_come_first(
-        self, store: Store, database: Database, chat_span: Chat, retrieval_span: Chat
+        self, store: Store, read_batch: Read, chat_span: Chat, retrieval_span: Chat
     ) -> None:
         chat = chat_span(attributes={"custodes.documents": '["own"]'})
         found = retrieval_span("other", start_ns=chat.start_ns - 20, end_ns=chat.start_ns - 10)
-        assert read_batch(database, store(chat, found))[0].contexts == ("own",)
+        assert read_batch(store(chat, found))[0].contexts == ("own",)
 
     def test_else_those_its_trace_had_retrieved_latest_first(
-        self, store: Store, database: Database, chat_span: Chat, retrieval_span: Chat
+        self, store: Store, read_batch: Read, chat_span: Chat, retrieval_span: Chat
     ) -> None:
         chat = chat_span()
 
@@ -131,10 +176,10 @@ class TestContexts:
             retrieval(3, "too late", end=1),
             retrieval(4, "elsewhere", end=-50, trace_id="1" * 32),
         ]
-        assert read_batch(database, store(chat, *spans))[0].contexts == ("late", "both", "early")
+        assert read_batch(store(chat, *spans))[0].contexts == ("late", "both", "early")
 
     def test_there_are_none_when_one_of_its_retrievals_was_cut_off(
-        self, store: Store, database: Database, chat_span: Chat, retrieval_span: Chat
+        self, store: Store, read_batch: Read, chat_span: Chat, retrieval_span: Chat
     ) -> None:
         chat = chat_span()
         before = {"start_ns": chat.start_ns - 20, "end_ns": chat.start_ns - 10}
@@ -145,27 +190,32 @@ class TestContexts:
             return replace(retrieval_span(span_id="2" * 16, **times), retrieved_documents=[unreadable])
 
         later = {"start_ns": chat.start_ns, "end_ns": chat.start_ns + 10}
-        assert read_batch(database, store(chat, whole, cut_off(**later)))[0].contexts == ("fact",)
+        assert read_batch(store(chat, whole, cut_off(**later)))[0].contexts == ("fact",)
         other: dict[str, Any] = {"trace_id": "1" * 32}
         chat, whole = replace(chat, **other), replace(whole, **other)
-        found = read_batch(database, store(chat, whole, replace(cut_off(**before), **other)))[0]
+        found = read_batch(store(chat, whole, replace(cut_off(**before), **other)))[0]
         assert (found.contexts, found.response, found.incomplete) == ((), "Hi.", None)
 
-    def test_they_are_at_most_64(self, store: Store, database: Database, chat_span: Chat, retrieval_span: Chat) -> None:
+    def test_they_are_at_most_64(self, store: Store, read_batch: Read, chat_span: Chat, retrieval_span: Chat) -> None:
         chat = chat_span()
         texts = [f"fact {n}" for n in range(100)]
         found = retrieval_span(*texts, start_ns=chat.start_ns - 20, end_ns=chat.start_ns - 10)
-        assert read_batch(database, store(chat, found))[0].contexts == tuple(texts[:64])
+        assert read_batch(store(chat, found))[0].contexts == tuple(texts[:64])
 
 
 class TestSingleReaders:
-    def test_one_exchange_is_found_by_its_ids(self, store: Store, database: Database, chat_span: Chat) -> None:
+    def test_one_exchange_is_found_by_its_ids(
+        self, store: Store, database: Database, contents: Contents, chat_span: Chat
+    ) -> None:
         one = chat_span()
         store(one, chat_span(span_id="1" * 16))
         with database.read() as tx:
-            found = read_exchange(tx, "default", one.trace_id, one.span_id)
+            found = read_exchange(tx, contents, "default", one.trace_id, one.span_id)
             assert found is not None
             assert found.span_id == one.span_id
-            assert read_exchange(tx, "other", one.trace_id, one.span_id) is None
-            assert read_exchange(tx, "default", one.trace_id, "2" * 16) is None
-            assert [row.span_id for row in read_trace_exchanges(tx, "default", one.trace_id)] == ["1" * 16, one.span_id]
+            assert read_exchange(tx, contents, "other", one.trace_id, one.span_id) is None
+            assert read_exchange(tx, contents, "default", one.trace_id, "2" * 16) is None
+            assert [row.span_id for row in read_trace_exchanges(tx, contents, "default", one.trace_id)] == [
+                "1" * 16,
+                one.span_id,
+            ]

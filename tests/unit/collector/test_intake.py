@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 from sqlalchemy import select
 
+from collector.content import Contents
 from collector.dialects.span import NormalSpan
 from collector.intake import Intake
 from collector.otlp.spans import DecodedRequest, RawSpan, Rejection
@@ -71,10 +72,10 @@ def metrics() -> Metrics:
 
 
 @pytest.fixture
-def intake(gated: GatedDatabase, metrics: Metrics, now_ns: int) -> Iterator[Intake]:
+def intake(gated: GatedDatabase, contents: Contents, metrics: Metrics, now_ns: int) -> Iterator[Intake]:
     """A started intake with a queue of ten spans."""
     settings = IngestSettings(queue_spans=10)
-    one = Intake(gated, settings, metrics, lambda: now_ns)  # type: ignore[arg-type]
+    one = Intake(gated, contents, settings, metrics, lambda: now_ns)  # type: ignore[arg-type]
     one.start()
     yield one
     gated.gate.set()
@@ -219,12 +220,16 @@ class TestStop:
         with pytest.raises(OverloadedError, match="stopping"):
             intake.submit_spans("default", [chat_span()])
 
-    def test_before_start_nothing_is_taken(self, database: Database, metrics: Metrics, chat_span: Chat) -> None:
+    def test_before_start_nothing_is_taken(
+        self, database: Database, contents: Contents, metrics: Metrics, chat_span: Chat
+    ) -> None:
         with pytest.raises(OverloadedError):
-            Intake(database, IngestSettings(), metrics).submit_spans("default", [chat_span()])
+            Intake(database, contents, IngestSettings(), metrics).submit_spans("default", [chat_span()])
 
-    def test_stopping_what_never_started_returns(self, database: Database, metrics: Metrics) -> None:
-        Intake(database, IngestSettings(), metrics).stop()
+    def test_stopping_what_never_started_returns(
+        self, database: Database, contents: Contents, metrics: Metrics
+    ) -> None:
+        Intake(database, contents, IngestSettings(), metrics).stop()
 
 
 class TestBody:
@@ -265,10 +270,10 @@ class TestMetrics:
         assert sample(metrics, "custodes_ingest_commit_seconds_count") == 1
 
     def test_the_age_of_the_oldest_waiting_request_is_shown(
-        self, database: Database, metrics: Metrics, chat_span: Chat
+        self, database: Database, contents: Contents, metrics: Metrics, chat_span: Chat
     ) -> None:
         gated, time_ns = GatedDatabase(database), [0]
-        intake = Intake(gated, IngestSettings(), metrics, lambda: time_ns[0])  # type: ignore[arg-type]
+        intake = Intake(gated, contents, IngestSettings(), metrics, lambda: time_ns[0])  # type: ignore[arg-type]
         intake.start()
         block(intake, gated, chat_span)
         waiting = intake.submit_spans("default", [chat_span()])

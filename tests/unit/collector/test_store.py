@@ -10,9 +10,13 @@ from typing import Any
 import pytest
 from sqlalchemy import func, select
 
+from collector.arrivals import IncomingRequest, prepare_request
+from collector.content import Contents, span_aad
+from collector.dialects.normalise import normalise
 from collector.dialects.span import NormalSpan
+from collector.exchanges import read_batch_exchanges
 from collector.otlp.spans import Rejection
-from collector.store import IncomingRequest, StoreOutcome, store_requests, store_spans
+from collector.store import StoreOutcome, store_requests
 from custodes.db import Database
 from custodes.db.tables import exchange, ingest_batch, ledger_minute, segment, span, span_content, trace
 from custodes.kernel.errors import ConflictError
@@ -23,13 +27,14 @@ Store = Callable[..., StoreOutcome]
 
 
 @pytest.fixture
-def store(database: Database, now_ns: int) -> Store:
+def store(database: Database, contents: Contents, now_ns: int) -> Store:
     """Store spans of the project ``default`` in one transaction."""
     row_ids = RowIds()
 
     def run(*spans: NormalSpan, rejected: Counter[Rejection] | None = None, at_ns: int = now_ns) -> StoreOutcome:
+        request = prepare_request("default", spans, rejected or Counter(), at_ns, contents)
         with database.write() as tx:
-            return store_spans(tx, "default", spans, rejected or Counter(), at_ns, row_ids)
+            return store_requests(tx, [request], row_ids, contents).outcomes[0]
 
     return run
 
@@ -131,10 +136,11 @@ class TestFirstCopy:
         assert (len(row.provider), len(row.deployment), len(row.user_id)) == (128, 256, 256)
 
     def test_a_project_that_does_not_exist_is_a_conflict_and_nothing_is_kept(
-        self, database: Database, chat_span: Chat, now_ns: int
+        self, database: Database, contents: Contents, chat_span: Chat, now_ns: int
     ) -> None:
+        request = prepare_request("nowhere", [chat_span()], Counter(), now_ns, contents)
         with pytest.raises(ConflictError), database.write() as tx:
-            store_spans(tx, "nowhere", [chat_span()], Counter(), now_ns, RowIds())
+            store_requests(tx, [request], RowIds(), contents)
         assert rows_of(database, span) == []
 
 
@@ -158,23 +164,23 @@ class TestDuplicates:
         assert_balanced(database)
 
     def test_the_same_ids_in_another_project_are_another_span(
-        self, database: Database, chat_span: Chat, now_ns: int
+        self, database: Database, contents: Contents, chat_span: Chat, now_ns: int
     ) -> None:
+        requests = [prepare_request(name, [chat_span()], Counter(), now_ns, contents) for name in ("default", "other")]
         with database.write() as tx:
             tx.execute(tx.insert(trace.metadata.tables["project"]).values(id="other", created_ns=0))
-            requests = [IncomingRequest(name, [chat_span()], Counter(), now_ns) for name in ("default", "other")]
-            outcomes = store_requests(tx, requests, RowIds())
+            outcomes = store_requests(tx, requests, RowIds(), contents).outcomes
         assert [(one.stored, one.duplicates) for one in outcomes] == [(1, 0), (1, 0)]
         assert len({one.batch_id for one in outcomes}) == 2
         assert {row.project_id for row in rows_of(database, trace)} == {"default", "other"}
 
     def test_requests_of_one_call_each_get_their_own_batch_and_count(
-        self, database: Database, chat_span: Chat, now_ns: int
+        self, database: Database, contents: Contents, chat_span: Chat, now_ns: int
     ) -> None:
         a, b = chat_span(span_id=span_id(1)), chat_span(span_id=span_id(2))
-        requests = [IncomingRequest("default", spans, Counter(), now_ns) for spans in ([a], [a, b], [b], [])]
+        requests = [prepare_request("default", spans, Counter(), now_ns, contents) for spans in ([a], [a, b], [b], [])]
         with database.write() as tx:
-            outcomes = store_requests(tx, requests, RowIds())
+            outcomes = store_requests(tx, requests, RowIds(), contents).outcomes
         assert [(one.stored, one.duplicates) for one in outcomes] == [(1, 0), (1, 1), (0, 1), (0, 0)]
         batches = {row.span_id: row.batch_id for row in rows_of(database, exchange)}
         assert sorted(batches.values()) == [outcomes[0].batch_id, outcomes[1].batch_id]
@@ -183,7 +189,7 @@ class TestDuplicates:
 
 class TestMoreCompleteCopy:
     def test_it_replaces_the_span_and_has_the_exchange_scored_again(
-        self, store: Store, database: Database, chat_span: Chat
+        self, store: Store, database: Database, contents: Contents, chat_span: Chat
     ) -> None:
         poor = chat_span(response=None, complete=False, attributes={"gen_ai.request.model": "gpt-early"})
         first = store(poor)
@@ -197,7 +203,11 @@ class TestMoreCompleteCopy:
         state = {batch.id: (batch.state, batch.spans, batch.exchanges) for batch in rows_of(database, ingest_batch)}
         assert state[second.batch_id] == ("ready", 0, 1)
         (content,) = rows_of(database, span_content)
-        assert b"Hi." in content.body
+        aad = span_aad(row.trace_id, row.span_id)
+        with database.read() as tx:
+            (kept,) = contents.unpack(tx, "default", [(content.codec, content.key_id, content.body, aad)])
+        assert kept is not None
+        assert kept["output_messages"][0]["parts"] == [{"type": "text", "content": "Hi."}]
         assert_balanced(database)
 
     def test_a_poorer_copy_changes_nothing(self, store: Store, database: Database, chat_span: Chat) -> None:
@@ -215,6 +225,41 @@ class TestMoreCompleteCopy:
         assert len(rows_of(database, exchange)) == 1
         assert rows_of(database, trace)[0].exchanges == 1
         assert_balanced(database)
+
+
+class TestKeys:
+    def test_text_that_waited_while_its_key_was_destroyed_is_kept_under_another(
+        self, database: Database, contents: Contents, chat_span: Chat, now_ns: int
+    ) -> None:
+        def prepare(n: int) -> IncomingRequest:
+            one = chat_span(span_id=span_id(n), attributes={"user.id": "ann"})
+            return prepare_request("default", [one], Counter(), now_ns, contents)
+
+        with database.write() as tx:
+            store_requests(tx, [prepare(1)], RowIds(), contents)
+        waiting = prepare(2)
+        with database.write() as tx:
+            assert contents.destroy_subject_keys(tx, "default", "ann") == 1
+        with database.write() as tx:
+            outcome = store_requests(tx, [waiting], RowIds(), contents).outcomes[0]
+        assert outcome.batch_id is not None
+        with database.read() as reading:
+            (one,) = read_batch_exchanges(reading, contents, outcome.batch_id)
+        assert (one.incomplete, one.prompt) == (None, "Hello?")
+
+    def test_what_a_span_without_a_user_captured_goes_with_the_user_of_its_trace(
+        self, database: Database, contents: Contents, chat_span: Chat, raw_span: Callable[..., Any], now_ns: int
+    ) -> None:
+        root = normalise(raw_span(span_id="1" * 16, attributes={"user.id": "ann"}))
+        child = chat_span(parent_span_id="1" * 16)
+        request = prepare_request("default", [child, root], Counter(), now_ns, contents)
+        with database.write() as tx:
+            outcome = store_requests(tx, [request], RowIds(), contents).outcomes[0]
+            assert contents.destroy_subject_keys(tx, "default", "ann") == 1
+        assert outcome.batch_id is not None
+        with database.read() as reading:
+            (one,) = read_batch_exchanges(reading, contents, outcome.batch_id)
+        assert (one.incomplete, one.prompt) == ("erased", None)
 
 
 class TestTrace:
@@ -323,9 +368,63 @@ class TestLedger:
         assert ledger_of(database) == {("bot", "received", ""): 3, ("bot", "rejected", "too_deep"): 3}
 
 
+class TestCallsToldTwice:
+    """A call that a client and a server below it both tell is one exchange, in whatever order they arrive."""
+
+    INNER = "2222222222222222"
+
+    def inner(self, chat_span: Chat, **fields: Any) -> NormalSpan:
+        return chat_span(
+            span_id=self.INNER,
+            parent_span_id=chat_span().span_id,
+            attributes={"gen_ai.usage.input_tokens": 7},
+            **fields,
+        )
+
+    @pytest.mark.parametrize("split", [False, True], ids=["one request", "two requests"])
+    @pytest.mark.parametrize("reverse", [False, True], ids=["outer first", "inner first"])
+    @pytest.mark.parametrize("silent", [False, True], ids=["both tell the text", "only the outer tells the text"])
+    def test_one_of_them_counts(
+        self, store: Store, database: Database, chat_span: Chat, split: bool, reverse: bool, silent: bool
+    ) -> None:
+        texts: dict[str, Any] = {"prompt": None, "response": None} if silent else {}
+        outer = chat_span(attributes={"gen_ai.usage.input_tokens": 7})
+        spans = [outer, self.inner(chat_span, **texts)]
+        if reverse:
+            spans.reverse()
+        outcomes = [store(one) for one in spans] if split else [store(*spans)]
+        assert sum(one.stored for one in outcomes) == 2
+        winner = outer.span_id if silent else self.INNER
+        live = [one.span_id for one in rows_of(database, exchange) if not one.repeated]
+        rows = {row.span_id.hex(): row for row in rows_of(database, span)}
+        assert live == [rows[winner].id]
+        assert {key: row.input_tokens for key, row in rows.items()} == {
+            outer.span_id: 7 if silent else None,
+            self.INNER: None if silent else 7,
+        }
+        assert rows_of(database, trace)[0].exchanges == 1
+
+    def test_what_is_taken_back_goes_to_the_batch_of_the_request_that_told_it_better(
+        self, store: Store, database: Database, chat_span: Chat
+    ) -> None:
+        first = store(chat_span())
+        second = store(self.inner(chat_span))
+        batches = {row.repeated: row.batch_id for row in rows_of(database, exchange)}
+        assert batches == {True: second.batch_id, False: second.batch_id}
+        assert first.batch_id != second.batch_id
+        assert next(row.exchanges for row in rows_of(database, ingest_batch) if row.id == second.batch_id) == 2
+
+    def test_a_copy_of_the_outer_one_stays_uncounted(self, store: Store, database: Database, chat_span: Chat) -> None:
+        store(chat_span(response=None), self.inner(chat_span))
+        store(chat_span())
+        rows = {row.span_id.hex(): row.id for row in rows_of(database, span)}
+        assert [one.span_id for one in rows_of(database, exchange) if not one.repeated] == [rows[self.INNER]]
+        assert rows_of(database, trace)[0].exchanges == 1
+
+
 class TestConcurrentWriters:
     def test_two_that_send_the_same_spans_store_each_once(
-        self, database: Database, chat_span: Chat, retrieval_span: Chat, now_ns: int
+        self, database: Database, contents: Contents, chat_span: Chat, retrieval_span: Chat, now_ns: int
     ) -> None:
         rounds, size = 12, 30
         barrier = threading.Barrier(2)
@@ -345,11 +444,10 @@ class TestConcurrentWriters:
                         )
                         for n in range(size)
                     ]
+                    request = prepare_request("default", spans[::-1] if reverse else spans, Counter(), now_ns, contents)
                     barrier.wait(30)
                     with database.write() as tx:
-                        outcomes.append(
-                            store_spans(tx, "default", spans[::-1] if reverse else spans, Counter(), now_ns, row_ids)
-                        )
+                        outcomes.extend(store_requests(tx, [request], row_ids, contents).outcomes)
             except BaseException as error:
                 failures.append(error)
                 barrier.abort()

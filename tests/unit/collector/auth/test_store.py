@@ -2,24 +2,32 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import orjson
 import pytest
 from sqlalchemy import select
 
 from collector.auth.keys import hash_key, parse_key
 from collector.auth.store import (
+    MAX_OVERLAP_NS,
     USE_INTERVAL_NS,
     CreatedKey,
+    KeyLimits,
+    KeyRecord,
+    RotatedKey,
     create_key,
     ensure_first_admin_key,
     find_key,
     list_keys,
     revoke_key,
+    rotate_key,
     touch_key,
 )
 from custodes.db import Database
 from custodes.db.tables import api_key, audit_intake, project
-from custodes.kernel.errors import ConflictError, NotFoundError
+from custodes.kernel.clock import DAY_NS, HOUR_NS, ns_to_rfc3339
+from custodes.kernel.errors import ConflictError, InvalidInputError, NotFoundError
 
 NOW_NS = 1_795_300_000_000_000_000
 
@@ -98,6 +106,132 @@ class TestRevoke:
         self.revoke(database, made.record.id)
         with pytest.raises(ConflictError, match="already"):
             self.revoke(database, made.record.id)
+
+
+class TestRotate:
+    def rotate(self, database: Database, key_id: str, overlap_ns: int = DAY_NS, **more: Any) -> RotatedKey:
+        place: dict[str, Any] = {"project_id": "default", "now_ns": NOW_NS + 5, **more}
+        with database.write() as tx:
+            return rotate_key(tx, key_id, overlap_ns=overlap_ns, actor="test", actor_role="admin", **place)
+
+    def stored(self, database: Database, key_id: str) -> KeyRecord:
+        with database.read() as tx:
+            found = find_key(tx, key_id)
+        assert found is not None
+        return found
+
+    def test_the_successor_is_like_the_old_one_which_ends_after_the_overlap(self, database: Database) -> None:
+        with database.write() as tx:
+            old = create_key(
+                tx,
+                project_id="default",
+                role="ingester",
+                actor="t",
+                actor_role="",
+                now_ns=NOW_NS,
+                note="shop",
+                limits=KeyLimits(10.0, 2),
+            ).record
+        made = self.rotate(database, old.id)
+        fresh = self.stored(database, made.record.id)
+        assert fresh == made.record
+        assert (fresh.role, fresh.project, fresh.note, fresh.limits) == (
+            "ingester",
+            "default",
+            "shop",
+            KeyLimits(10, 2),
+        )
+        assert (fresh.created_ns, fresh.expires_ns, fresh.hash) == (NOW_NS + 5, None, hash_key(made.text))
+        assert self.stored(database, old.id) == made.old
+        assert made.old.expires_ns == NOW_NS + 5 + DAY_NS
+
+    def test_the_old_one_never_lives_longer_and_the_successor_as_long_again(self, database: Database) -> None:
+        with database.write() as tx:
+            old = create_key(
+                tx,
+                project_id="default",
+                role="viewer",
+                actor="t",
+                actor_role="",
+                now_ns=NOW_NS,
+                expires_ns=NOW_NS + HOUR_NS,
+            ).record
+        made = self.rotate(database, old.id)
+        assert made.old.expires_ns == NOW_NS + HOUR_NS
+        assert made.record.expires_ns == NOW_NS + 5 + HOUR_NS
+
+    def test_a_second_rotation_is_refused_and_names_the_successor(self, database: Database) -> None:
+        old = create(database).record
+        made = self.rotate(database, old.id)
+        assert self.stored(database, old.id).replaced_by == made.record.id
+        with pytest.raises(ConflictError, match=made.record.id):
+            self.rotate(database, old.id)
+        assert self.rotate(database, made.record.id).record.expires_ns is None
+
+    def test_without_overlap_the_old_one_ends_now(self, database: Database) -> None:
+        old = create(database).record
+        assert self.rotate(database, old.id, 0).old.expires_ns == NOW_NS + 5
+
+    def test_it_leaves_one_audit_event_that_names_both_and_no_secret(self, database: Database) -> None:
+        old = create(database).record
+        made = self.rotate(database, old.id)
+        event = events(database)[-1]
+        assert (event["action"], event["object"], event["successor"]) == (
+            "key.rotated",
+            f"key/{old.id}",
+            made.record.id,
+        )
+        assert event["old_expires"] == ns_to_rfc3339(NOW_NS + 5 + DAY_NS)
+        assert made.text.split("_")[3] not in orjson.dumps(event).decode()
+
+    def test_a_key_that_is_revoked_expired_unknown_or_elsewhere_cannot_be_rotated(self, database: Database) -> None:
+        made = create(database)
+        with pytest.raises(NotFoundError):
+            self.rotate(database, "00000000")
+        with pytest.raises(NotFoundError):
+            self.rotate(database, made.record.id, project_id="second")
+        self.rotate(database, made.record.id, 0)
+        with pytest.raises(ConflictError, match="expired"):
+            self.rotate(database, made.record.id)
+        with database.write() as tx:
+            revoke_key(tx, made.record.id, project_id=None, actor="t", actor_role="", now_ns=NOW_NS)
+        with pytest.raises(ConflictError, match="revoked"):
+            self.rotate(database, made.record.id)
+
+    @pytest.mark.parametrize("overlap_ns", [-1, MAX_OVERLAP_NS + 1])
+    def test_an_overlap_out_of_bounds_is_refused(self, database: Database, overlap_ns: int) -> None:
+        made = create(database)
+        with pytest.raises(InvalidInputError, match="overlap"):
+            self.rotate(database, made.record.id, overlap_ns)
+        assert self.stored(database, made.record.id).expires_ns is None
+
+
+class TestLimits:
+    @pytest.mark.parametrize(
+        ("rate", "concurrent"),
+        [(0, None), (-1, None), (float("nan"), None), (float("inf"), None), (None, 0), (None, -3)],
+    )
+    def test_limits_that_let_nothing_through_are_refused(self, rate: float | None, concurrent: int | None) -> None:
+        with pytest.raises(InvalidInputError):
+            KeyLimits(rate, concurrent)
+
+    def test_they_are_stored_and_in_the_audit_event(self, database: Database) -> None:
+        with database.write() as tx:
+            made = create_key(
+                tx,
+                project_id="default",
+                role="ingester",
+                actor="t",
+                actor_role="",
+                now_ns=NOW_NS,
+                limits=KeyLimits(max_concurrent=4),
+            )
+        with database.read() as tx:
+            found = find_key(tx, made.record.id)
+        assert found is not None
+        assert found.limits == KeyLimits(None, 4)
+        assert events(database)[-1]["max_concurrent"] == 4
+        assert "max_spans_per_s" not in events(database)[-1]
 
 
 class TestTouch:

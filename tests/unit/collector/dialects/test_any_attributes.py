@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+import orjson
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from collector.content import decode_content, encode_content
+from collector.content import content_to_json
 from collector.dialects import generic, openinference, otel_genai
 from collector.dialects.custodes import DEPLOYMENT, DOCUMENTS
 from collector.dialects.exchange import extract_exchange
@@ -109,7 +110,7 @@ class TestNormalise:
             assert all(isinstance(part["type"], str) for part in message["parts"])
         for document in span.retrieved_documents:
             assert set(document) - {"unreadable"} == {"id", "content", "score"}
-        content = decode_content(*encode_content(span))
+        content = orjson.loads(content_to_json(span))
         before = extract_exchange(span.input_messages, span.output_messages, span.retrieved_documents)
         after = extract_exchange(content["input_messages"], content["output_messages"], content["retrieved_documents"])
         assert after == before

@@ -192,11 +192,12 @@ class TestParts:
         assert messages[0]["parts"] == [{**part, "type": "generic"}]
         assert extract_exchange(messages, messages, []).unreadable == set()
 
-    def test_what_is_no_text_is_kept_as_it_came(self) -> None:
-        image = {"type": "image_url", "image_url": {"url": "https://example.org/cat.png"}}
+    def test_what_is_no_text_is_kept_beside_it(self) -> None:
+        image = {"type": "uri", "modality": "image", "uri": "https://example.org/cat.png"}
         blob = {"type": "blob", "modality": "audio", "content": "AAAA"}
-        value: Any = [{"role": "user", "content": [{"type": "text", "text": "look"}, image, blob]}]
-        assert read_messages(value, "user")[0]["parts"] == [{"type": "text", "content": "look"}, image, blob]
+        other = {"type": "compaction", "id": "c"}
+        value: Any = [{"role": "user", "content": [{"type": "text", "text": "look"}, image, blob, other]}]
+        assert read_messages(value, "user")[0]["parts"] == [{"type": "text", "content": "look"}, image, blob, other]
 
     def test_a_part_without_a_type_is_generic(self) -> None:
         assert read_messages([{"role": "user", "parts": [{"x": 1}]}], "user")[0]["parts"] == [
@@ -252,3 +253,16 @@ class TestFinishReasons:
         assert read_finish_reasons_of('{"choices": [{"finish_reason": "stop"}]}') == ["stop"]
         assert read_finish_reasons_of("text") is None
         assert read_finish_reasons_of([{"finish_reason": None}]) is None
+
+
+class TestTooMany:
+    def test_more_messages_than_any_conversation_has_are_kept_unread(self) -> None:
+        value = "[" + ",".join(["{}"] * 10_001) + "]"
+        for read in (read_messages, read_json_messages):
+            (message,) = read(value, "user")
+            assert message == {"role": "user", "parts": [{"type": "unreadable", "content": value}]}
+
+    def test_more_parts_than_a_message_has_are_kept_unread(self) -> None:
+        parts = [{"type": "text", "content": "a"}] * 10_001
+        (message,) = read_messages([{"role": "user", "parts": parts}], "user")
+        assert [part["type"] for part in message["parts"]] == ["unreadable"]

@@ -9,7 +9,9 @@ from typing import Any
 import pytest
 
 from collector.dialects.exchange import extract_exchange
-from collector.dialects.normalise import normalise
+from collector.dialects.normalise import Normaliser, normalise
+from collector.dialects.reading import Dialect, Reading
+from collector.dialects.registry import DIALECTS
 from collector.otlp.spans import RawEvent, RawSpan
 
 Raw = Callable[..., RawSpan]
@@ -172,3 +174,47 @@ class TestRedaction:
         kept = normalise(raw_span(events=events)).events
         assert len(kept) == 128
         assert kept[0] == {"name": "exception", "time_ns": now_ns, "attributes": {"request.headers": "[redacted]"}}
+
+
+class TestMistakesOfOurs:
+    """A dialect that raises must cost nobody a span."""
+
+    @staticmethod
+    def broken(_: RawSpan) -> Reading:
+        raise KeyError("captured text")
+
+    def dialects(self) -> tuple[Dialect, ...]:
+        return (Dialect("broken", lambda _: True, self.broken), *DIALECTS)
+
+    def test_the_others_are_asked_all_the_same(self, raw_span: Raw) -> None:
+        told: list[tuple[str, str]] = []
+        normaliser = Normaliser(self.dialects(), lambda name, error: told.append((name, type(error).__name__)))
+        attributes = {"gen_ai.operation.name": "chat", "gen_ai.request.model": "gpt"}
+        (span,) = normaliser.normalise_all([raw_span(attributes=attributes)])
+        assert (span.operation, span.model) == ("chat", "gpt")
+        assert told == [("broken", "KeyError")]
+
+    def test_where_nobody_is_told_the_error_goes_on(self, raw_span: Raw) -> None:
+        with pytest.raises(KeyError):
+            Normaliser(self.dialects()).normalise(raw_span())
+
+
+class TestShapes:
+    def test_spans_of_one_shape_are_read_one_by_one(self, raw_span: Raw) -> None:
+        normaliser = Normaliser()
+        for model in ("a", "b"):
+            span = normaliser.normalise(raw_span(attributes={"gen_ai.request.model": model}))
+            assert span.model == model
+
+    def test_what_is_kept_of_shapes_is_bounded(self, raw_span: Raw) -> None:
+        normaliser = Normaliser()
+        for n in range(5_000):
+            normaliser.normalise(raw_span(attributes={f"name.{n}": 1}))
+        assert len(normaliser._plans) <= 4_096
+
+    def test_what_a_resource_says_is_told_of_its_own_spans_only(self, raw_span: Raw) -> None:
+        resources = [{"service.name": name, "session.id": f"s-{name}", "service.version": "1"} for name in ("a", "b")]
+        spans = Normaliser().normalise_all([raw_span(resource=resource) for resource in (*resources, resources[0])])
+        assert [one.service for one in spans] == ["a", "b", "a"]
+        assert [one.session_id for one in spans] == ["s-a", "s-b", "s-a"]
+        assert spans[0].attributes is not spans[2].attributes

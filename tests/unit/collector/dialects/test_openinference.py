@@ -39,6 +39,8 @@ class TestKind:
             ("TOOL", "execute_tool", False),
             ("AGENT", "invoke_agent", False),
             ("CHAIN", "span", False),
+            ("EVALUATOR", "span", False),
+            ("GUARDRAIL", "apply_guardrail", False),
             ("UNKNOWN", "span", False),
             ("NEW", "span", False),
         ],
@@ -78,6 +80,31 @@ class TestMessages:
         assert span.output_messages == [
             {"role": "assistant", "parts": [{"type": "tool_call", "id": "c1", "name": "find", "arguments": {"q": 1}}]}
         ]
+
+    @pytest.mark.parametrize("modality", ["image", "audio", "video", "document"])
+    def test_contents_that_are_no_text_are_references(self, read: Read, modality: str) -> None:
+        prefix = "llm.input_messages.0.message.contents.0.message_content."
+        by_url = {prefix + "type": modality, f"{prefix}{modality}.{modality}.url": "https://example.org/x"}
+        inline = {prefix + "type": modality, f"{prefix}{modality}.{modality}.url": f"data:{modality}/x;base64,AAAA"}
+        parts = [read("LLM", one).input_messages[0]["parts"][0] for one in (by_url, inline)]
+        assert parts[0] == {"type": "uri", "modality": modality, "uri": "https://example.org/x"}
+        assert parts[1] == {
+            "type": "blob",
+            "modality": modality,
+            "mime_type": f"{modality}/x",
+            "content": "AAAA",
+        }
+
+    def test_texts_of_embeddings_are_read_and_vectors_are_not_kept(self, read: Read) -> None:
+        prefix = "embedding.embeddings.0.embedding."
+        attributes = {prefix + "text": "hello", prefix + "vector": [0.5, 0.25], "output.value": "[[0.5, 0.25]]"}
+        span = read("EMBEDDING", attributes)
+        assert span.input_messages == [{"role": "user", "parts": [{"type": "text", "content": "hello"}]}]
+        assert span.output_messages == []
+        assert not [key for key in span.attributes if key.startswith("embedding.")]
+
+    def test_a_chain_is_no_call_whatever_else_it_names(self, read: Read) -> None:
+        assert not read("CHAIN", {"gen_ai.operation.name": "chat", "gen_ai.request.model": "gpt"}).is_exchange
 
     def test_a_tool_s_answer_names_its_call(self, read: Read) -> None:
         prefix = "llm.input_messages.0.message."
@@ -153,6 +180,26 @@ class TestMessages:
 
 
 class TestFields:
+    @pytest.mark.parametrize(
+        ("named", "model", "deployment"),
+        [
+            ({}, "gpt", "gpt"),
+            ({"llm.model_name": "gpt-2026"}, "gpt-2026", "gpt"),
+            ({"llm.request.model_name": "gpt-4", "llm.response.model_name": "gpt-2026"}, "gpt-2026", "gpt-4"),
+        ],
+    )
+    @pytest.mark.parametrize("parameters", ['{"model": "gpt", "temperature": 0}', '{"model_name": "gpt"}'])
+    def test_the_model_asked_for_is_among_the_parameters(
+        self, read: Read, named: dict[str, str], model: str, deployment: str, parameters: str
+    ) -> None:
+        span = read("LLM", {**named, "llm.invocation_parameters": parameters})
+        assert (span.model, span.deployment) == (model, deployment)
+
+    @pytest.mark.parametrize("parameters", ["", "{", "[]", '{"model": null}', 5])
+    def test_parameters_that_name_none_leave_the_one_there_is(self, read: Read, parameters: Any) -> None:
+        span = read("LLM", {"llm.model_name": "gpt", "llm.invocation_parameters": parameters})
+        assert (span.model, span.deployment) == ("gpt", "gpt")
+
     def test_model_provider_tokens_cost_session_and_user_are_read(self, read: Read) -> None:
         span = read(
             "LLM",

@@ -43,6 +43,10 @@ class TestOperation:
             ("execute_tool", "execute_tool", False),
             ("agent_step", "span", False),
             ("framework", "span", False),
+            ("CHAT", "chat", True),
+            ("RETRIEVER", "retrieval", False),
+            ("CHAIN", "span", False),
+            ("guardrail.run", "apply_guardrail", False),
         ],
     )
     def test_it_is_a_conventional_name_or_span(self, read: Read, name: str, operation: str, is_exchange: bool) -> None:
@@ -105,6 +109,9 @@ class TestFields:
     def test_an_unusable_count_is_unknown(self, read: Read, value: Any) -> None:
         span = read(operation__name="chat", usage__input_tokens=value, usage__cost=value)
         assert (span.input_tokens, span.cost_usd) == (None, None)
+
+    def test_a_cost_of_nothing_is_an_unknown_one(self, read: Read) -> None:
+        assert read(operation__name="chat", usage__cost=0, usage__input_tokens=3).cost_usd is None
 
     @pytest.mark.parametrize(
         ("value", "expected"),

@@ -5,11 +5,12 @@ from __future__ import annotations
 import gzip
 from pathlib import Path
 
+import orjson
 import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from collector.content import decode_content, encode_content
+from collector.content import content_to_json
 from collector.dialects.exchange import extract_exchange
 from collector.dialects.normalise import normalise
 from collector.otlp.body import Encoding, read_body
@@ -64,7 +65,7 @@ def run(body: bytes, encoding: Encoding) -> None:
     for raw in decoded.spans:
         span = normalise(raw)
         assert 0 < span.start_ns <= span.end_ns < 2**63
-        content = decode_content(*encode_content(span))
+        content = orjson.loads(content_to_json(span))
         extract_exchange(content["input_messages"], content["output_messages"], content["retrieved_documents"])
 
 

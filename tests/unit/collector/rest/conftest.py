@@ -15,10 +15,14 @@ from sqlalchemy import select, update
 from starlette.testclient import TestClient
 
 from collector.app import Services, build_app
+from collector.arrivals import prepare_request
 from collector.auth import Role, create_key
+from collector.content import Contents, open_contents
 from collector.dialects.span import NormalSpan
 from collector.intake import Intake
-from collector.store import store_spans
+from collector.limits import IngestLimits
+from collector.signals import SignalIntake
+from collector.store import store_requests
 from collector.store_ledger import add_to_ledger
 from custodes.db import Database, open_database
 from custodes.db.rollups import RollupKey, add_to_rollups, span_quantities
@@ -44,12 +48,14 @@ class Server:
     reasons: list[str] = field(default_factory=list)
     app: FastAPI = field(init=False)
     audit: AuditLog = field(init=False)
+    contents: Contents = field(init=False)
     intake: Intake = field(init=False)
     rows: RowIds = field(default_factory=RowIds)
 
     def __post_init__(self) -> None:
         self.audit = AuditLog(self.database, load_or_create_key(self.settings.data_dir), self.clock)
-        self.intake = Intake(self.database, self.settings.ingest, self.metrics, self.clock)
+        self.contents = open_contents(self.database, self.settings, self.metrics, self.clock)
+        self.intake = Intake(self.database, self.contents, self.settings.ingest, self.metrics, self.clock)
         self.app = build_app(self.services())
 
     def services(self, **changes: Any) -> Services:
@@ -60,6 +66,9 @@ class Server:
             "clock": self.clock,
             "metrics": self.metrics,
             "intake": self.intake,
+            "signals": SignalIntake(self.database, self.contents, self.settings.ingest, self.metrics, self.clock),
+            "limits": IngestLimits(changes.get("settings", self.settings).ingest, self.metrics),
+            "contents": self.contents,
             "audit": self.audit,
             "readiness": lambda: self.reasons,
             "console_url": "http://console.test",
@@ -90,8 +99,9 @@ class Server:
 
     def store(self, *spans: NormalSpan, project: str = "default") -> None:
         """Store spans as the intake does."""
+        request = prepare_request(project, spans, Counter(), self.now_ns, self.contents)
         with self.database.write() as tx:
-            store_spans(tx, project, list(spans), Counter(), self.now_ns, self.rows)
+            store_requests(tx, [request], self.rows, self.contents)
 
     def score(self, values: Scores | Callable[[str], Scores]) -> None:
         """Score every waiting exchange as a worker does: ``None`` is not assessed, for the reason ``no_text``."""

@@ -4,16 +4,19 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable
-from typing import Any
+from dataclasses import replace
+from typing import Any, ClassVar
 
 import pytest
 
+from collector.arrivals import prepare_request
 from collector.dialects.normalise import normalise
 from collector.dialects.span import NormalSpan
 from collector.otlp.spans import RawSpan, Rejection
 from collector.rest.queries.coverage import INPUT_BIT, OUTPUT_BIT, UNREADABLE_BIT
-from collector.store import store_spans
-from custodes.kernel.clock import HOUR_NS, ns_to_rfc3339
+from collector.store import store_requests
+from custodes.db.tables import genai_event
+from custodes.kernel.clock import HOUR_NS, MINUTE_NS, ns_to_rfc3339
 
 Chat = Callable[..., NormalSpan]
 CUT_OFF = {"gen_ai.output.messages": '[{"role": "assistant", "parts": [{"type": "te'}
@@ -28,8 +31,10 @@ def get(server: Any, path: str) -> Any:
 class TestLedger:
     def test_everything_that_arrived_is_accounted_for(self, server: Any, chat: Chat) -> None:
         rejected = Counter({Rejection("bot", "zero_trace_id"): 2, Rejection("search", "too_deep"): 1})
+        spans = [chat(0), chat(1), chat(0)]
+        request = prepare_request("default", spans, rejected, server.now_ns, server.contents)
         with server.database.write() as tx:
-            store_spans(tx, "default", [chat(0), chat(1), chat(0)], rejected, server.now_ns, server.rows)
+            store_requests(tx, [request], server.rows, server.contents)
         server.store(chat(2, service="search"))
         server.score(lambda key: {"toxicity": None if key.endswith("2") else 0.1})
         found = get(server, "ledger")
@@ -41,6 +46,7 @@ class TestLedger:
             "exchanges": 3,
             "assessed": 2,
             "not_assessed": {"no_text": 1},
+            "pending": 0,
         }
         assert found["received"] == found["stored"] + found["duplicates"] + sum(found["rejected"].values())
         assert get(server, "ledger?service=search")["rejected"] == {"too_deep": 1}
@@ -59,19 +65,81 @@ class TestLedger:
         assert (found["received"], found["rejected"], found["not_assessed"]) == (0, {}, {})
 
 
+class TestMinutes:
+    def test_each_minute_and_service_balances_and_they_add_up_to_the_ledger(self, server: Any, chat: Chat) -> None:
+        rejected = Counter({Rejection("bot", "zero_trace_id"): 2})
+        spans = [chat(0), chat(1), chat(0)]
+        request = prepare_request("default", spans, rejected, server.now_ns, server.contents)
+        with server.database.write() as tx:
+            store_requests(tx, [request], server.rows, server.contents)
+        server.now_ns += 2 * MINUTE_NS
+        server.store(chat(2), chat(3, service="search"), chat(1))
+        rows = get(server, "ledger/minutes")["rows"]
+        first, second = ns_to_rfc3339(server.now_ns), ns_to_rfc3339(server.now_ns - 2 * MINUTE_NS)
+        assert [(row["minute"], row["service"], row["received"]) for row in rows] == [
+            (first, "bot", 2),
+            (first, "search", 1),
+            (second, "bot", 5),
+        ]
+        total = get(server, "ledger")
+        for name in ("received", "stored", "duplicates", "exchanges", "pending"):
+            assert sum(row[name] for row in rows) == total[name]
+        for row in rows:
+            assert row["received"] == row["stored"] + row["duplicates"] + sum(row["rejected"].values())
+        assert rows[2]["rejected"] == {"zero_trace_id": 2}
+
+    def test_pages_neither_repeat_nor_leave_out(self, server: Any, chat: Chat) -> None:
+        for number in range(7):
+            server.store(chat(number, service=f"s{number % 3}"))
+            server.now_ns += (number % 2) * MINUTE_NS
+        whole = get(server, "ledger/minutes?limit=500")
+        assert whole["next_cursor"] is None
+        seen: list[dict[str, Any]] = []
+        cursor: str | None = ""
+        while cursor is not None:
+            page = get(server, f"ledger/minutes?limit=2{cursor and f'&cursor={cursor}'}")
+            seen += page["rows"]
+            cursor = page["next_cursor"]
+        assert seen == whole["rows"]
+        assert len(seen) > 4
+
+    def test_it_shows_the_last_hour_and_one_service_when_asked(self, server: Any, chat: Chat) -> None:
+        server.store(chat(0))
+        server.now_ns += HOUR_NS + MINUTE_NS
+        server.store(chat(1), chat(2, service="search"))
+        assert len(get(server, "ledger/minutes")["rows"]) == 2
+        assert [row["service"] for row in get(server, "ledger/minutes?service=search")["rows"]] == ["search"]
+        assert len(get(server, "ledger/minutes?from=now-1d")["rows"]) == 3
+
+    @pytest.mark.parametrize("query", ["limit=0", "limit=501", "cursor=x", "from=now&to=now-1h", "minute=3"])
+    def test_a_mistake_is_400(self, local_server: Any, query: str) -> None:
+        assert local_server.client("viewer").get(f"/api/v1/ledger/minutes?{query}").status_code == 400
+
+
 class TestCoverage:
+    WHOLE: ClassVar = {
+        "gen_ai.usage.input_tokens": 1,
+        "gen_ai.usage.output_tokens": 1,
+    }
+
     def test_a_service_with_everything_needs_no_hint(self, server: Any, chat: Chat) -> None:
-        usage = {"gen_ai.usage.input_tokens": 1, "gen_ai.usage.output_tokens": 1}
-        server.store(chat(0, attributes=usage))
+        server.store(replace(chat(0, attributes=self.WHOLE), cost_usd=0.1))
         assert get(server, "coverage")["rows"] == [
             {
                 "service": "bot",
                 "dialects": {"otel_genai": 1},
                 "exchanges": 1,
                 "with_text_ratio": 1.0,
+                "text_from_logs": 0,
                 "dropped_attributes": 0,
+                "unreadable": 0,
+                "incomplete": 0,
                 "missing_usage": 0,
+                "missing_cost": 0,
+                "logs_without_span": 0,
+                "clock_skew_ms": 0,
                 "hint": None,
+                "hints": [],
             }
         ]
 
@@ -83,13 +151,16 @@ class TestCoverage:
             ({"dropped_attributes": 7}, "OTEL_SPAN_ATTRIBUTE_COUNT_LIMIT"),
             ({"response": None, "attributes": CUT_OFF}, "OTEL_SPAN_ATTRIBUTE_VALUE_LENGTH_LIMIT"),
             ({"attributes": {"custodes.documents": '["fa'}}, "OTEL_SPAN_ATTRIBUTE_VALUE_LENGTH_LIMIT"),
+            ({"complete": False}, "end every span"),
             ({}, "include_usage"),
+            ({"attributes": WHOLE}, "custodes price set 'gpt'"),
         ],
     )
     def test_it_says_what_to_change_first(self, server: Any, chat: Chat, fields: dict[str, Any], word: str) -> None:
         server.store(chat(0, **fields))
         row = get(server, "coverage")["rows"][0]
         assert word in row["hint"]
+        assert row["hints"][0] == row["hint"]
 
     def test_it_counts_per_service_within_the_range(self, server: Any, chat: Chat) -> None:
         server.store(chat(0), chat(1, response=None), chat(2, service="search"), chat(3, age_s=90000))
@@ -98,6 +169,65 @@ class TestCoverage:
             ("bot", 2, 0.5),
             ("search", 1, 1.0),
         ]
+
+    @pytest.mark.parametrize(
+        ("age_s", "skew_ms", "word"), [(-59, 60_000, "ahead"), (60, 0, None), (3601, -3_600_000, "behind")]
+    )
+    def test_it_estimates_the_clock(
+        self, server: Any, chat: Chat, age_s: float, skew_ms: int, word: str | None
+    ) -> None:
+        # A chat lasts one second; those of a service whose clock is ahead end after they arrive.
+        server.store(*[chat(number, age_s=age_s) for number in range(3)])
+        row = get(server, "coverage")["rows"][0]
+        assert row["clock_skew_ms"] == skew_ms
+        assert any(f"clock is {word}" in hint for hint in row["hints"]) == (word is not None)
+
+    def test_a_call_that_is_completed_later_does_not_accuse_the_clock(self, server: Any, chat: Chat) -> None:
+        server.store(chat(0, complete=False, response=None))
+        server.now_ns += HOUR_NS
+        late = chat(0, age_s=0)
+        server.store(replace(late, start_ns=server.now_ns - MINUTE_NS, end_ns=server.now_ns))
+        assert get(server, "coverage")["rows"][0]["clock_skew_ms"] == 0
+
+    def test_text_that_came_as_log_events_counts(self, server: Any, chat: Chat) -> None:
+        server.store(chat(0, prompt=None, response=None), chat(1, response=None))
+        self.log(server, 0, 1)
+        assert get(server, "coverage")["rows"][0]["with_text_ratio"] == 0.0
+        self.log(server, 0, 2)
+        self.log(server, 1, 2)
+        row = get(server, "coverage")["rows"][0]
+        assert (row["with_text_ratio"], row["text_from_logs"], row["logs_without_span"]) == (1.0, 2, 0)
+
+    def test_messages_whose_span_never_comes_are_noticed_after_a_minute(self, server: Any) -> None:
+        self.log(server, 7, 3)
+        assert get(server, "coverage")["rows"] == []
+        server.now_ns += 2 * MINUTE_NS
+        row = get(server, "coverage")["rows"][0]
+        assert (row["service"], row["exchanges"], row["with_text_ratio"]) == ("bot", 0, None)
+        assert row["logs_without_span"] == 1
+        assert "OTEL_TRACES_EXPORTER" in row["hint"]
+
+    def log(self, server: Any, number: int, sides: int) -> None:
+        """Store a log event of the chat with this number that has messages for ``sides``: 1 input, 2 output."""
+        with server.database.write() as tx:
+            tx.execute(
+                genai_event.insert().values(
+                    id=number * 10 + sides,
+                    project_id="default",
+                    trace_id=bytes.fromhex(f"{number + 1:032x}"),
+                    span_id=bytes.fromhex(f"{number + 1:016x}"),
+                    digest=bytes([sides]) * 16,
+                    name="gen_ai.client.inference.operation.details",
+                    service="bot",
+                    time_ns=server.now_ns,
+                    received_ns=server.now_ns,
+                    sides=sides,
+                    joined=True,
+                    codec=0,
+                    key_id=None,
+                    body=b"{}",
+                )
+            )
 
     def test_the_bits_it_reads_are_the_ones_the_dialects_write(
         self, chat_span: Chat, raw_span: Callable[..., RawSpan]

@@ -303,6 +303,15 @@ class TestOneTrace:
         assert (span["operation"], span["kind"], span["status"]) == ("chat", "client", "error")
         assert (span["input_tokens"], span["output_tokens"], span["finish_reasons"]) == (7, 5, ["stop"])
 
+    def test_it_shows_that_content_was_erased(self, server: Any, chat: Chat) -> None:
+        mates = {"trace_id": f"{1:032x}"}
+        server.store(chat(0, attributes={"user.id": "ann"}), chat(1, attributes={"user.id": "bob"}, age_s=1, **mates))
+        with server.database.write() as tx:
+            assert server.contents.destroy_subject_keys(tx, "default", "ann") == 1
+        spans = server.dev_client().get(f"/api/v1/traces/{1:032x}").json()["spans"]
+        assert [one["content_problem"] for one in spans] == ["erased", None]
+        assert [one["input_messages"] == [] for one in spans] == [True, False]
+
     @pytest.mark.parametrize("role", ["viewer", "analyst", "admin", "auditor"])
     def test_no_key_gets_captured_text(self, server: Any, chat: Chat, role: str) -> None:
         answer = server.client(role).get(f"/api/v1/traces/{self.store(server, chat)}")

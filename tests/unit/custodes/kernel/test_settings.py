@@ -115,6 +115,7 @@ class TestLoadSettings:
     def test_it_does_not_look_at_variables_of_others(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setenv("HTTP__PORT", "1")
         monkeypatch.setenv("PORT", "1")
+        monkeypatch.setenv("CUSTODES_SDK_ENDPOINT", "http://elsewhere")
         assert load_settings().http.port == 4318
 
 
@@ -135,6 +136,14 @@ class TestAddresses:
         settings = load_settings(http={"host": host}, console={"host": host})
         assert settings.api_url == f"http://{shown}:4318"
         assert settings.console_url == f"http://{shown}:8501"
+
+
+class TestGrpcAddress:
+    def test_it_listens_where_http_does_unless_told_otherwise(self) -> None:
+        settings = load_settings(http={"host": "0.0.0.0"})
+        assert (settings.grpc_host, settings.grpc_url(1)) == ("0.0.0.0", "http://127.0.0.1:1")
+        settings = load_settings(http={"host": "0.0.0.0"}, grpc={"host": "::1"})
+        assert (settings.grpc_host, settings.grpc_url(1)) == ("::1", "http://[::1]:1")
 
 
 class TestSettingsToEnvironment:

@@ -4,19 +4,21 @@ from __future__ import annotations
 
 import random
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 import pytest
 from sqlalchemy import func, select
 
+from collector.arrivals import prepare_request
+from collector.content import Contents
 from collector.dialects.normalise import normalise
 from collector.dialects.span import NormalSpan
 from collector.otlp.body import Encoding
 from collector.otlp.decode import decode_request
-from collector.store import store_spans
+from collector.store import store_requests
 from custodes.db import Database
-from custodes.db.tables import audit_intake, exchange, ingest_batch, ledger_minute, rollup_minute, score
+from custodes.db.tables import audit_intake, exchange, ingest_batch, ledger_minute, rollup_minute, score, span
 from custodes.kernel.clock import MINUTE_NS
 from custodes.kernel.ids import RowIds
 from custodes.kernel.metrics import Metrics
@@ -31,6 +33,8 @@ from detectors.model import DetectorIdentity, Exchange, ExchangeScores, assessed
 NOW_NS = 1_795_000_000 * 10**9
 IDENTITY = DetectorIdentity("toxicity/fake", "1.0.0", "sha256:" + "ab" * 32)
 POISON = "poison"
+
+Store = Callable[[Sequence[NormalSpan]], None]
 
 
 class FakeProfile:
@@ -62,9 +66,9 @@ class FakeProfile:
 
 
 @pytest.fixture
-def worker(database: Database) -> Worker:
+def worker(database: Database, contents: Contents) -> Worker:
     settings = WorkerSettings(max_attempts=2)
-    return Worker(database, FakeProfile, settings, clock=lambda: NOW_NS, metrics=Metrics(), owner="w1")
+    return Worker(database, contents, FakeProfile, settings, clock=lambda: NOW_NS, metrics=Metrics(), owner="w1")
 
 
 def make_spans(seed: int, count: int, *, answer: str | None = None) -> list[NormalSpan]:
@@ -76,9 +80,16 @@ def make_spans(seed: int, count: int, *, answer: str | None = None) -> list[Norm
     return [normalise(raw) for raw in decode_request(body, Encoding.PROTOBUF, IngestSettings(), NOW_NS).spans]
 
 
-def store(database: Database, spans: Sequence[NormalSpan]) -> None:
-    with database.write() as tx:
-        store_spans(tx, "default", spans, Counter(), NOW_NS, RowIds())
+@pytest.fixture
+def store(database: Database, contents: Contents) -> Store:
+    """Store spans of the project ``default``."""
+
+    def run(spans: Sequence[NormalSpan]) -> None:
+        request = prepare_request("default", spans, Counter(), NOW_NS, contents)
+        with database.write() as tx:
+            store_requests(tx, [request], RowIds(), contents)
+
+    return run
 
 
 def drain(worker: Worker) -> None:
@@ -108,9 +119,9 @@ def assert_rollups_equal_scores(database: Database) -> None:
 
 
 class TestWorker:
-    def test_it_scores_every_exchange_once(self, database: Database, worker: Worker) -> None:
-        store(database, make_spans(1, 7))
-        store(database, make_spans(2, 5))
+    def test_it_scores_every_exchange_once(self, database: Database, worker: Worker, store: Store) -> None:
+        store(make_spans(1, 7))
+        store(make_spans(2, 5))
         drain(worker)
         with database.read() as tx:
             assert tx.execute(select(func.count()).select_from(score)).scalar_one() == 12
@@ -119,7 +130,7 @@ class TestWorker:
         assert_rollups_equal_scores(database)
 
     def test_it_scores_a_more_complete_copy_again_and_the_rollups_follow(
-        self, database: Database, worker: Worker
+        self, database: Database, worker: Worker, store: Store
     ) -> None:
         full = make_spans(3, 4)
         bare = [
@@ -128,11 +139,11 @@ class TestWorker:
             else one
             for one in full
         ]
-        store(database, bare)
+        store(bare)
         drain(worker)
         with database.read() as tx:
             assert set(tx.execute(select(score.c.reason)).scalars()) == {"no_response_text"}
-        store(database, full)
+        store(full)
         drain(worker)
         with database.read() as tx:
             assert set(tx.execute(select(score.c.state)).scalars()) == {"assessed"}
@@ -154,10 +165,39 @@ class TestWorker:
         assert (ledger["exchanges"], ledger["assessed"], ledger["not_assessed"]) == (4, 4, 0)
         assert_rollups_equal_scores(database)
 
-    def test_it_sets_a_poisoned_batch_aside_and_scores_its_neighbours(self, database: Database, worker: Worker) -> None:
-        store(database, make_spans(4, 3))
-        store(database, make_spans(5, 2, answer=f"this is {POISON}"))
-        store(database, make_spans(6, 3))
+    @pytest.mark.parametrize("scored_between", [True, False])
+    def test_it_takes_back_an_exchange_whose_call_another_span_tells(
+        self, database: Database, worker: Worker, store: Store, scored_between: bool
+    ) -> None:
+        turns = make_spans(9, 3)
+        outer = [one for one in turns if one.is_exchange]
+        inner = [replace(one, span_id=f"{n:016x}", parent_span_id=one.span_id) for n, one in enumerate(outer, 1)]
+        store(turns)
+        if scored_between:
+            drain(worker)
+        store(inner)
+        drain(worker)
+        with database.read() as tx:
+            kept = tx.execute(select(span.c.span_id).join(exchange, exchange.c.span_id == span.c.id)).scalars()
+            assert sorted(one.hex() for one in kept) == sorted(one.span_id for one in inner)
+            assert tx.execute(select(func.count()).select_from(score)).scalar_one() == 3
+            assert set(tx.execute(select(ingest_batch.c.state)).scalars()) == {"done"}
+            summed = func.sum(ledger_minute.c.n).label("total")
+            rows = tx.execute(select(ledger_minute.c.kind, summed).group_by(ledger_minute.c.kind))
+            counts = {row.kind: int(row.total) for row in rows}
+            tokens = tx.execute(
+                select(func.sum(rollup_minute.c.n)).where(rollup_minute.c.metric == "input_tokens")
+            ).scalar_one()
+        assert (counts["exchanges"], counts["assessed"]) == (3, 3)
+        assert tokens == sum(one.input_tokens is not None for one in inner)
+        assert_rollups_equal_scores(database)
+
+    def test_it_sets_a_poisoned_batch_aside_and_scores_its_neighbours(
+        self, database: Database, worker: Worker, store: Store
+    ) -> None:
+        store(make_spans(4, 3))
+        store(make_spans(5, 2, answer=f"this is {POISON}"))
+        store(make_spans(6, 3))
         drain(worker)
         with database.read() as tx:
             states = Counter(tx.execute(select(ingest_batch.c.state)).scalars())
@@ -166,9 +206,11 @@ class TestWorker:
         assert reasons == {None: 6, "scoring_failed": 2}
         assert_rollups_equal_scores(database)
 
-    def test_it_writes_nothing_under_a_lost_lease(self, database: Database, worker: Worker) -> None:
-        store(database, make_spans(7, 3))
-        slow = Scorer(database, FakeProfile(), lambda: NOW_NS, "slow")
+    def test_it_writes_nothing_under_a_lost_lease(
+        self, database: Database, contents: Contents, worker: Worker, store: Store
+    ) -> None:
+        store(make_spans(7, 3))
+        slow = Scorer(database, contents, FakeProfile(), lambda: NOW_NS, "slow")
         with database.write() as tx:
             claimed = claim_batches(tx, "slow", now_ns=NOW_NS - MINUTE_NS, lease_ns=1, limit=5)
         drain(worker)  # The lease of "slow" has run out by now, and this worker takes over.

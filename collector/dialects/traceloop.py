@@ -1,0 +1,59 @@
+"""Traceloop's SDK: workflows, tasks, agents and tools around the calls, and what every span of theirs is stamped with.
+
+Association properties (``session_id``, ``user_id`` and whatever else the application set) stand on each span below
+the point where they were set, so they reach the calls themselves. Source: traceloop-sdk 0.62.4.
+"""
+
+from __future__ import annotations
+
+from collector.dialects.messages import decode_json, read_call_messages, text_message
+from collector.dialects.reading import Dialect, Reading, Shape, first_text
+from collector.dialects.span import Message
+from collector.otlp.spans import RawSpan, Value
+
+KIND = "traceloop.span.kind"
+OPERATIONS_BY_KIND = {
+    "workflow": "invoke_workflow",
+    "task": "span",
+    "agent": "invoke_agent",
+    "tool": "execute_tool",
+    "unknown": "span",
+}
+INPUT, OUTPUT = "traceloop.entity.input", "traceloop.entity.output"
+_PROPERTIES = "traceloop.association.properties."
+SESSION = tuple(
+    _PROPERTIES + name for name in ("session_id", "session.id", "sessionId", "conversation_id", "thread_id", "chat_id")
+)
+USER = tuple(_PROPERTIES + name for name in ("user_id", "user.id", "userId", "user"))
+
+
+def detect(shape: Shape) -> bool:
+    """Return whether the span carries anything of Traceloop's."""
+    return shape.has_prefix("traceloop.")
+
+
+def read(span: RawSpan) -> Reading:
+    """Return the span's kind, its input and output, and whose conversation it belongs to."""
+    attributes = span.attributes
+    kind = attributes.get(KIND)
+    given, returned = attributes.get(INPUT), attributes.get(OUTPUT)
+    return Reading(
+        operation=OPERATIONS_BY_KIND.get(kind) if isinstance(kind, str) else None,
+        input_messages=_messages(given, "user"),
+        output_messages=_messages(returned, "assistant"),
+        session_id=first_text(attributes, SESSION),
+        user_id=first_text(attributes, USER),
+    )
+
+
+def _messages(value: Value, role: str) -> list[Message] | None:
+    """Return the messages of one side, which is JSON: text in quotes, or the arguments of a function."""
+    if value is None:
+        return None
+    decoded = decode_json(value)
+    if isinstance(decoded, str) and isinstance(value, str) and value[:1] == '"':
+        return [text_message(role, decoded)] if decoded else None
+    return read_call_messages(decoded, role) or None
+
+
+DIALECT = Dialect("traceloop", detect, read, consumed=frozenset({INPUT, OUTPUT}))

@@ -1,0 +1,145 @@
+"""What is stored already of the traces that new spans belong to, and which calls that tells twice."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+from sqlalchemy import bindparam, select, update
+
+from collector.arrivals import Arrival
+from collector.repeats import Member, find_repeats
+from collector.store_spans import uncount_spans
+from custodes.db.database import WriteTx
+from custodes.db.tables import exchange, span, trace
+
+_CHUNK = 256
+TraceKey = tuple[str, bytes]
+
+
+@dataclass(frozen=True, slots=True)
+class StoredExchangeRow:
+    """An exchange that was stored before this call."""
+
+    row_id: int
+    project: str
+    trace_id: bytes
+    start_ns: int
+
+
+def uncount_repeats(arrivals: Sequence[Arrival]) -> None:
+    """Take from the exchanges among ``arrivals`` those that repeat another one's call; for all traces of a commit."""
+    counts: defaultdict[TraceKey, int] = defaultdict(int)
+    for one in arrivals:
+        if one.is_exchange:
+            counts[one.project, one.trace_id] += 1
+    families: dict[TraceKey, list[Arrival]] = {key: [] for key, n in counts.items() if n > 1}
+    if not families:
+        return
+    for one in arrivals:
+        family = families.get((one.project, one.trace_id))
+        if family is not None:
+            family.append(one)
+    for family in families.values():
+        repeats = find_repeats(_to_member(one) for one in family)
+        for one in family:
+            if one.span_id in repeats:
+                one.uncount()
+
+
+def load_stored_exchanges(tx: WriteTx, arrivals: Iterable[Arrival]) -> list[StoredExchangeRow]:
+    """Return the exchanges stored before in the traces of the exchanges and documents that arrive.
+
+    Call it when the trace rows are locked and before the exchanges of this call are written.
+    """
+    keys = {(one.project, one.trace_id) for one in arrivals if one.is_exchange or one.brings_context}
+    wanted = sorted({trace_id for _, trace_id in keys})
+    found: list[StoredExchangeRow] = []
+    columns = (exchange.c.span_id, exchange.c.project_id, exchange.c.trace_id, span.c.start_ns)
+    chosen = exchange.c.trace_id.in_(bindparam("wanted", expanding=True))
+    statement = (
+        select(*columns).join(span, span.c.id == exchange.c.span_id).where(chosen, exchange.c.repeated.is_(False))
+    )
+    for start in range(0, len(wanted), _CHUNK):
+        rows = tx.execute(statement, {"wanted": wanted[start : start + _CHUNK]})
+        found += [
+            StoredExchangeRow(row.span_id, row.project_id, row.trace_id, row.start_ns)
+            for row in rows
+            if (row.project_id, row.trace_id) in keys
+        ]
+    return found
+
+
+def settle_repeats(tx: WriteTx, arrivals: Iterable[Arrival], stored: Sequence[StoredExchangeRow]) -> dict[int, int]:
+    """Decide, where exchanges join a trace that has some, which of them repeat another one's call.
+
+    Arrivals that do are uncounted; exchanges stored before that do are marked, and returned with the request that
+    brought the richer telling, so that the next scoring takes them back. Spans and trace rows are corrected.
+    """
+    if not stored:
+        return {}
+    joining: defaultdict[TraceKey, dict[bytes, Arrival]] = defaultdict(dict)
+    for one in arrivals:
+        if one.is_exchange:
+            joining[one.project, one.trace_id][one.span_id] = one
+    earlier: defaultdict[TraceKey, set[int]] = defaultdict(set)
+    for row in stored:
+        if (row.project, row.trace_id) in joining:
+            earlier[row.project, row.trace_id].add(row.row_id)
+    marked: dict[int, int] = {}
+    uncounted: list[int] = []
+    fewer: dict[TraceKey, int] = {}
+    for (project, trace_id), row_ids in sorted(earlier.items()):
+        news = joining[project, trace_id]
+        rows = _load_family(tx, project, trace_id)
+        members = [
+            Member(key, parent, key in news or row_id in row_ids, _text_rank(completeness))
+            for key, (row_id, parent, completeness) in rows.items()
+        ]
+        repeats = find_repeats(members)
+        for key in repeats:
+            row_id = rows[key][0]
+            uncounted.append(row_id)
+            if key in news:
+                news[key].uncount()
+            if key not in news or news[key].was_exchange:
+                marked[row_id] = min(one.request for one in news.values())
+        if repeats:
+            # Copies of exchanges that were counted before are counted still.
+            fewer[project, trace_id] = len(repeats)
+    uncount_spans(tx, sorted(uncounted))
+    _mark(tx, sorted(marked))
+    _lower_counts(tx, fewer)
+    return marked
+
+
+def _to_member(one: Arrival) -> Member:
+    return Member(one.span_id, one.parent_span_id, one.is_exchange, one.text_rank)
+
+
+def _text_rank(completeness: int) -> int:
+    return completeness & ((1 << 12) | (1 << 11))
+
+
+def _load_family(tx: WriteTx, project: str, trace_id: bytes) -> dict[bytes, tuple[int, bytes | None, int]]:
+    columns = (span.c.id, span.c.span_id, span.c.parent_span_id, span.c.completeness)
+    rows = tx.execute(select(*columns).where(span.c.project_id == project, span.c.trace_id == trace_id))
+    return {row.span_id: (row.id, row.parent_span_id, row.completeness) for row in rows}
+
+
+def _mark(tx: WriteTx, row_ids: Sequence[int]) -> None:
+    statement = update(exchange).where(exchange.c.span_id == bindparam("row")).values(repeated=True)
+    tx.execute_many(statement, [{"row": row_id} for row_id in row_ids])
+
+
+def _lower_counts(tx: WriteTx, fewer: Mapping[TraceKey, int]) -> None:
+    statement = (
+        update(trace)
+        .where(trace.c.project_id == bindparam("project"), trace.c.trace_id == bindparam("of_trace"))
+        .values(exchanges=trace.c.exchanges - bindparam("fewer"))
+    )
+    tx.execute_many(
+        statement,
+        [{"project": project, "of_trace": trace_id, "fewer": n} for (project, trace_id), n in sorted(fewer.items())],
+    )
