@@ -30,6 +30,8 @@ class _Plan:
     """What follows from the shape of a span: who reads it, and which attributes nobody puts into messages."""
 
     spoken: tuple[Dialect, ...]
+    session: tuple[str, ...]
+    user: tuple[str, ...]
     readers: tuple[Reader, ...]
     dialect: str
     kept: tuple[str, ...]
@@ -121,6 +123,8 @@ class Normaliser:
         kept = tuple(sorted(key for key in shape.keys if key not in consumed and not key.startswith(prefixes)))
         return _Plan(
             spoken=tuple(spoken),
+            session=shape.present(generic.SESSION),
+            user=shape.present(generic.USER),
             readers=tuple(one.reader_for(shape) if one.reader_for else one.read for one in spoken),
             dialect=_main_dialect(spoken),
             kept=kept,
@@ -152,7 +156,7 @@ def _read_origin(resource: Attributes) -> _Origin:
 
 
 def _to_normal(raw: RawSpan, plan: _Plan, origin: _Origin, readings: Sequence[Reading]) -> NormalSpan:
-    merged = readings[0] if len(readings) == 1 else _merge(readings)
+    merged = _merge(readings) if readings else Reading()
     operation = merged.operation or "span"
     counted = operation in COUNTED
     inputs, outputs = merged.input_messages or [], merged.output_messages or []
@@ -177,8 +181,8 @@ def _to_normal(raw: RawSpan, plan: _Plan, origin: _Origin, readings: Sequence[Re
         deployment=_deployment(origin, merged.request_model or model),
         provider=merged.provider or "",
         model=model,
-        session_id=merged.session_id or origin.session_id,
-        user_id=merged.user_id or origin.user_id,
+        session_id=merged.session_id or first_text(raw.attributes, plan.session) or origin.session_id,
+        user_id=merged.user_id or first_text(raw.attributes, plan.user) or origin.user_id,
         input_messages=inputs,
         output_messages=outputs,
         retrieved_documents=documents,
@@ -199,12 +203,12 @@ def _to_normal(raw: RawSpan, plan: _Plan, origin: _Origin, readings: Sequence[Re
 
 
 def _merge(readings: Sequence[Reading]) -> Reading:
-    """Return one reading with every field from the first that has it.
+    """Return the first reading with every field it lacks taken from the first of the others that has it.
 
     Of messages and documents, those in which nothing is unreadable go before the others.
     """
-    merged = Reading()
-    for one in readings:
+    merged = readings[0]
+    for one in readings[1:]:
         if merged.operation is None:
             merged.operation = one.operation
         if merged.provider is None:
@@ -246,7 +250,7 @@ def _readable(first: list[dict[str, Any]] | None, second: list[dict[str, Any]] |
 
 def _main_dialect(spoken: Sequence[Dialect]) -> str:
     """Return the vocabulary the call itself was written in: ours only adds to another one."""
-    return next((one.name for one in spoken if one.name != custodes.DIALECT.name), generic.DIALECT.name)
+    return next((one.name for one in spoken if one.name != custodes.DIALECT.name), generic.NAME)
 
 
 def _deployment(origin: _Origin, requested: str) -> str:

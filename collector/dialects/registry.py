@@ -11,7 +11,6 @@ from collector.dialects import (
     cloudflare,
     custodes,
     envoy,
-    generic,
     genkit,
     google_adk,
     laminar,
@@ -68,5 +67,4 @@ DIALECTS: tuple[Dialect, ...] = (
     span_events.DIALECT,
     otel_genai.DIALECT,
     langfuse.CONTEXT,
-    generic.DIALECT,
 )
