@@ -45,6 +45,9 @@ def read_document(value: Any) -> Document | None:
         return {"id": None, "content": value, "score": None} if value and not is_hidden(value) else None
     if not isinstance(value, dict):
         return None
+    content, identifier = value.get("content"), value.get("id")
+    if isinstance(content, str) and content and isinstance(identifier, str) and identifier and not is_hidden(content):
+        return {"id": identifier, "content": content, "score": _score(value)}
     content = _content(value)
     identifier = _identifier(value)
     score = _score(value)

@@ -17,7 +17,7 @@ from collector.dialects.hidden import is_hidden
 from collector.dialects.parts import text_part
 from collector.dialects.python_literal import read_python_literal
 from collector.dialects.reading import looks_like_json, parse_json
-from collector.dialects.shapes import instructions_in, messages_in, text_message
+from collector.dialects.shapes import instructions_in, messages_in, plain_messages, text_message
 from collector.dialects.span import UNREADABLE, Message
 from collector.otlp.spans import Value
 
@@ -87,6 +87,8 @@ def read_json_messages(value: Value, role: str) -> list[Message]:
     if isinstance(parsed, list):
         if len(parsed) > MAX_MESSAGES:
             return [_unreadable_message(value, role)]
+        if (plain := plain_messages(parsed)) is not None:
+            return plain
         if any(isinstance(one, str) for one in parsed):
             return [message for one in parsed for message in read_json_messages(one, role)]
     elif looks_like_json(parsed) and not is_hidden(parsed):

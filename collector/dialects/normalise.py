@@ -10,7 +10,7 @@ from collector.dialects import custodes, generic
 from collector.dialects.exchange import holds_unreadable
 from collector.dialects.operations import COUNTED, EXCHANGES
 from collector.dialects.reading import Dialect, Reader, Reading, Shape, first_text
-from collector.dialects.redact import is_secret_name, redact_attributes, redact_values
+from collector.dialects.redact import is_secret_name, redact_attributes
 from collector.dialects.registry import DIALECTS
 from collector.dialects.span import NormalSpan
 from collector.otlp.builder import service_name
@@ -27,14 +27,14 @@ _NO_EVENTS: frozenset[str] = frozenset()
 
 @dataclass(frozen=True, slots=True)
 class _Plan:
-    """What follows from the shape of a span: who reads it, and which attributes nobody puts into messages."""
+    """What follows from the shape of a span: who reads it, and which attributes become messages or documents."""
 
     spoken: tuple[Dialect, ...]
     session: tuple[str, ...]
     user: tuple[str, ...]
     readers: tuple[Reader, ...]
     dialect: str
-    kept: tuple[str, ...]
+    read_names: tuple[str, ...]
     keeps_secrets: bool
     dropped_events: frozenset[str]
 
@@ -120,15 +120,15 @@ class Normaliser:
         spoken = [dialect for dialect in self._dialects if dialect.detect(shape)]
         consumed = frozenset().union(*(dialect.consumed for dialect in spoken))
         prefixes = tuple(prefix for dialect in spoken for prefix in dialect.consumed_prefixes)
-        kept = tuple(sorted(key for key in shape.keys if key not in consumed and not key.startswith(prefixes)))
+        read_names = tuple(sorted(key for key in shape.keys if key in consumed or key.startswith(prefixes)))
         return _Plan(
             spoken=tuple(spoken),
             session=shape.present(generic.SESSION),
             user=shape.present(generic.USER),
             readers=tuple(one.reader_for(shape) if one.reader_for else one.read for one in spoken),
             dialect=_main_dialect(spoken),
-            kept=kept,
-            keeps_secrets=any(is_secret_name(key) for key in kept),
+            read_names=read_names,
+            keeps_secrets=any(is_secret_name(key) for key in shape.keys.difference(read_names)),
             dropped_events=frozenset(
                 name
                 for name in shape.events
@@ -275,9 +275,11 @@ def _completeness(raw: RawSpan, contents: tuple[list[dict[str, Any]], ...], toke
 
 def _kept_attributes(raw: RawSpan, plan: _Plan, origin: _Origin) -> dict[str, Any]:
     """Return the attributes whose content isn't in messages or documents already."""
-    given = raw.attributes
-    attributes: dict[str, Any] = {key: given[key] for key in plan.kept}
-    attributes = redact_attributes(attributes) if plan.keeps_secrets else redact_values(attributes)
+    attributes: dict[str, Any] = dict(raw.attributes)
+    for name in plan.read_names:
+        del attributes[name]
+    if raw.may_hold_credentials or plan.keeps_secrets:
+        attributes = redact_attributes(attributes)
     if origin.kept:
         attributes.update(origin.kept)
     if raw.scope:

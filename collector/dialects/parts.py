@@ -74,7 +74,7 @@ def read_parts(value: Any) -> list[dict[str, Any]]:
         if len(value) > MAX_PARTS:
             return [{"type": UNREADABLE, "content": value}]
         return [
-            (one if _is_plain_text(one) else read_part(one)) if isinstance(one, dict) else text_part(str(one))
+            (one if is_plain_text(one) else read_part(one)) if isinstance(one, dict) else text_part(str(one))
             for one in value
             if one is not None
         ]
@@ -85,7 +85,7 @@ def read_parts(value: Any) -> list[dict[str, Any]]:
     return [read_part(value) if isinstance(value, dict) else text_part(str(value))]
 
 
-def _is_plain_text(part: dict[str, Any]) -> bool:
+def is_plain_text(part: dict[str, Any]) -> bool:
     """Return whether a part is text in our own shape already, as nearly all are that clients send."""
     if len(part) != len(("type", "content")) or part.get("type") != "text":
         return False

@@ -12,6 +12,8 @@ from collections.abc import Mapping
 from functools import lru_cache
 from typing import Any
 
+from collector.otlp.credentials import HINTS
+
 REDACTED = "[redacted]"
 _SECRET_KEY = re.compile(
     r"(?:^|[._-])(?:headers|authorization|proxy[_-]authorization|api[_-]?key|cookie|set[_-]cookie|password|passwd"
@@ -25,7 +27,6 @@ _SECRET_VALUE = re.compile(
     r"|\b[Ss][Kk]-[A-Za-z0-9_-]{16,}"
     r"|(?<=[Aa][Uu][Tt][Hh][Oo][Rr][Ii][Zz][Aa][Tt][Ii][Oo][Nn]\"): ?\"[^\"]*\""
 )
-_BEARER, _BASIC, _KEY, _AUTHORIZATION = _HINTS = ("bearer", "basic", "sk-", 'authorization"')
 _LONG_NAME = 64
 _SEPARATOR = "\n"
 
@@ -35,27 +36,12 @@ def redact_attributes(attributes: Mapping[str, Any]) -> dict[str, Any]:
     texts: list[str] = []
     if not _find_texts(attributes, texts):
         text = _SEPARATOR.join(texts).lower()
-        if not any(hint in text for hint in _HINTS):
+        if not any(hint in text for hint in HINTS):
             return dict(attributes)
     return {
         key: REDACTED if value is not None and is_secret_name(key) else _redact(value)
         for key, value in attributes.items()
     }
-
-
-def redact_values(attributes: dict[str, Any]) -> dict[str, Any]:
-    """As :func:`redact_attributes` where no name of ``attributes`` itself is secret; may return the same object."""
-    texts = [value for value in attributes.values() if type(value) is str]
-    if len(texts) < len(attributes):
-        for value in attributes.values():
-            if type(value) is list and all([type(one) is str for one in value]):  # noqa: C419 - a list is faster here
-                texts += value
-            elif isinstance(value, list | dict):
-                return redact_attributes(attributes)
-    text = _SEPARATOR.join(texts).lower()
-    if _BEARER in text or _BASIC in text or _KEY in text or _AUTHORIZATION in text:
-        return redact_attributes(attributes)
-    return attributes
 
 
 def is_secret_name(name: str) -> bool:

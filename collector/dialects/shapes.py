@@ -9,10 +9,13 @@ from __future__ import annotations
 from typing import Any
 
 from collector.dialects.blobs import blob_part, without_payloads
-from collector.dialects.parts import is_part_type, read_part, read_parts, text_part, tool_call_part
+from collector.dialects.parts import is_part_type, is_plain_text, read_part, read_parts, text_part, tool_call_part
 from collector.dialects.reading import parse_json
 from collector.dialects.span import Message
 
+# Compared, not looked up: a client may send anything as a role. Answers of tools are read with what they answer.
+_SPOKEN_ROLES = ("user", "assistant", "system")
+_MESSAGE_KEYS = frozenset({"role", "parts", "finish_reason"})
 _PLAIN_ROLES = frozenset({"user", "assistant", "system", "tool"})
 _ROLES = {
     "human": "user",
@@ -71,6 +74,25 @@ def messages_in(value: Any, role: str) -> list[Message]:
     if isinstance(value, bytes):
         return [{"role": role, "parts": [blob_part(value, None)]}]
     return [] if value is None else [text_message(role, str(value))]
+
+
+def plain_messages(values: list[Any]) -> list[Message] | None:
+    """Return messages of plain text in the shape of the conventions, as most are; ``None`` for anything else.
+
+    The same as :func:`messages_in`, for a fraction of the time.
+    """
+    found: list[Message] = []
+    for one in values:
+        if not isinstance(one, dict) or one.get("role") not in _SPOKEN_ROLES:
+            return None
+        parts = one.get("parts")
+        if not isinstance(parts, list) or not one.keys() <= _MESSAGE_KEYS:
+            return None
+        for part in parts:
+            if not isinstance(part, dict) or not is_plain_text(part):
+                return None
+        found.append({"role": one["role"], "parts": parts})
+    return found
 
 
 def _is_part(value: Any) -> bool:

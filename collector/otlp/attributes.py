@@ -1,7 +1,7 @@
 """Attributes off the wire: the bytes of one ``KeyValue`` to a name and a plain value.
 
-Short texts, which most attributes are, are recognised by comparing a few bytes with the only layout exporters write,
-and sliced out; names and short numbers, which come again and again, are remembered. Everything else goes through
+Short attributes that come again and again are remembered whole. Other texts, which most attributes are, are
+recognised by comparing a few bytes with the only layout exporters write, and sliced out. Everything else goes through
 the generated ``KeyValue`` class. All ways agree on every input.
 """
 
@@ -16,7 +16,9 @@ from collector.otlp.builder import RequestBuilder, SpanRefused
 from collector.otlp.spans import Attributes, Value
 
 _SCALARS = frozenset({"int_value", "double_value", "bool_value"})
-_REMEMBERED_BYTES = 64
+_REMEMBERED_BYTES = 48
+# A key of one letter and an empty text.
+_LEAST = 6
 _MAX_REMEMBERED = 8_192
 _KEY_TAG, _VALUE_TAG, _STRING_TAG = 0x0A, 0x12, 0x0A
 _SHORT = 124
@@ -29,12 +31,12 @@ Pair = tuple[str, Value]
 class AttributeReader:
     """Reads attributes under the limits of a :class:`RequestBuilder`. Thread-safe.
 
-    It remembers 8,192 names, and as many numbers and flags with theirs. When either is full it is let go as a
-    whole: a client that never repeats itself costs time, not memory.
+    It remembers 8,192 names and as many short attributes. When either is full it is let go as a whole: a client that
+    never repeats itself costs time, not memory.
     """
 
     def __init__(self) -> None:
-        self._scalars: dict[bytes, Pair] = {}
+        self._pairs: dict[bytes, Pair] = {}
         self._keys: dict[bytes, str] = {}
 
     def read(self, builder: RequestBuilder, encoded: Sequence[bytes]) -> Attributes:
@@ -43,23 +45,27 @@ class AttributeReader:
         Raises ``SpanRefused`` when there are too many, or one is over a limit or no ``KeyValue``.
         """
         builder.check_count(len(encoded), "too_many_attributes")
-        recall = self._keys.get
+        pairs, name_of = self._pairs, self._keys.get
         attributes: Attributes = {}
         # Written out in place: calls would be a third of the time.
         for one in encoded:
-            size = len(one)
-            if size > 5:
-                end = one[1] + 2
-                key = recall(one[:end])
-                length = size - end - 4
-                if key is not None and 0 <= length < _SHORT and one[end : end + 4] == _HEADS[length]:
-                    try:
-                        attributes[key] = str(one[end + 4 :], "utf-8")
-                    except UnicodeDecodeError as error:
-                        raise SpanRefused("malformed_span") from error
-                    continue
-            key, value = self._read_pair(builder, one)
-            attributes[key] = value
+            pair = pairs.get(one)
+            if pair is None:
+                size = len(one)
+                if size > _LEAST:
+                    end = one[1] + 2
+                    key = name_of(one[:end])
+                    length = size - end - 4
+                    if key is not None and 0 <= length < _SHORT and one[end : end + 4] == _HEADS[length]:
+                        try:
+                            value = attributes[key] = str(one[end + 4 :], "utf-8")
+                        except UnicodeDecodeError as error:
+                            raise SpanRefused("malformed_span") from error
+                        if size <= _REMEMBERED_BYTES:
+                            self._remember(one, (key, value))
+                        continue
+                pair = self._read_pair(builder, one)
+            attributes[pair[0]] = pair[1]
         return attributes
 
     def read_resource(self, builder: RequestBuilder, encoded: Sequence[bytes]) -> Attributes:
@@ -74,16 +80,12 @@ class AttributeReader:
         return resource
 
     def _read_pair(self, builder: RequestBuilder, encoded: bytes) -> Pair:
-        known = self._scalars.get(encoded)
-        if known is not None:
-            return known
         text = _find_text(encoded, len(encoded))
         if text is None:
             pair = read_pair(builder, encoded)
             # What is remembered is shared between spans, so it must not be something that can change.
-            if len(encoded) <= _REMEMBERED_BYTES and isinstance(pair[1], int | float):
-                _make_room(self._scalars)
-                self._scalars[encoded] = pair
+            if len(encoded) <= _REMEMBERED_BYTES and not isinstance(pair[1], list | dict):
+                self._remember(encoded, pair)
             return pair
         end, start = text
         builder.check_size(len(encoded) - start)
@@ -91,16 +93,17 @@ class AttributeReader:
         try:
             key = self._keys.get(name)
             if key is None:
-                _make_room(self._keys)
+                if len(self._keys) >= _MAX_REMEMBERED:
+                    self._keys.clear()
                 key = self._keys[name] = str(name[2:], "utf-8")
             return key, str(encoded[start:], "utf-8")
         except UnicodeDecodeError as error:
             raise SpanRefused("malformed_span") from error
 
-
-def _make_room(remembered: dict[bytes, Pair] | dict[bytes, str]) -> None:
-    if len(remembered) >= _MAX_REMEMBERED:
-        remembered.clear()
+    def _remember(self, encoded: bytes, pair: Pair) -> None:
+        if len(self._pairs) >= _MAX_REMEMBERED:
+            self._pairs.clear()
+        self._pairs[encoded] = pair
 
 
 def _find_text(encoded: bytes, size: int) -> tuple[int, int] | None:
@@ -162,6 +165,7 @@ def read_value(builder: RequestBuilder, value: AnyValue, depth: int) -> Value:
         builder.open_nested(depth, len(values))
         return [_read_inner(builder, one, depth + 1) for one in values]
     if kind == "kvlist_value":
+        builder.saw_names = True
         pairs = value.kvlist_value.values
         builder.open_nested(depth, len(pairs))
         return {pair.key: _read_inner(builder, pair.value, depth + 1) for pair in pairs}

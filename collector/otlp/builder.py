@@ -28,7 +28,10 @@ class SpanRefused(Exception):
 
 
 class RequestBuilder:
-    """Collects the spans of one request under the limits of ``settings`` at the time ``now_ns``."""
+    """Collects the spans of one request under the limits of ``settings`` at the time ``now_ns``.
+
+    ``saw_names`` is set where a value is read that holds named values; whoever wants to know resets it before.
+    """
 
     def __init__(self, settings: IngestSettings, now_ns: int) -> None:
         self.max_depth = settings.max_depth
@@ -39,6 +42,7 @@ class RequestBuilder:
         self._now_ns = now_ns
         self._seen = 0
         self._nested_bytes = 0
+        self.saw_names = False
         self._spans: list[RawSpan] = []
         self._rejected: Counter[Rejection] = Counter()
 
@@ -111,6 +115,7 @@ class RequestBuilder:
         attributes: Attributes,
         events: list[RawEvent],
         dropped_attributes: int,
+        may_hold_credentials: bool = True,
     ) -> None:
         """Add one span; raises :class:`SpanRefused` when its ids or times cannot be used.
 
@@ -151,6 +156,7 @@ class RequestBuilder:
                 attributes=attributes,
                 events=events,
                 dropped_attributes=min(max(0, dropped_attributes), _MAX_UINT31),
+                may_hold_credentials=may_hold_credentials,
             )
         )
 

@@ -11,6 +11,7 @@ from google.protobuf.message import DecodeError
 
 from collector.otlp.attributes import AttributeReader
 from collector.otlp.builder import RequestBuilder, SpanRefused, not_otlp_protobuf
+from collector.otlp.credentials import mentions_credentials
 from collector.otlp.prescan import check_block_count, count_fields
 from collector.otlp.spans import Attributes, DecodedRequest, RawEvent
 from collector.otlp.wire import WireMessages, wire_messages
@@ -61,8 +62,11 @@ class ProtobufDecoder:
             span = self._wire.span.FromString(encoded)
         except DecodeError as error:
             raise SpanRefused("malformed_span") from error
+        builder.saw_names = False
         status = span.status
         message = status.message
+        attributes = self._attributes.read(builder, span.attributes)
+        events = self._read_events(builder, span.events) if span.events else []
         builder.add(
             resource=resource,
             scope=scope,
@@ -75,9 +79,10 @@ class ProtobufDecoder:
             end_ns=span.end_time_unix_nano,
             status=status.code,
             status_message=_read_text(builder, message) if message else "",
-            attributes=self._attributes.read(builder, span.attributes),
-            events=self._read_events(builder, span.events) if span.events else [],
+            attributes=attributes,
+            events=events,
             dropped_attributes=span.dropped_attributes_count,
+            may_hold_credentials=builder.saw_names or mentions_credentials(encoded),
         )
 
     def _read_events(self, builder: RequestBuilder, events: Any) -> list[RawEvent]:

@@ -6,7 +6,7 @@ import gc
 import sys
 
 _SWITCH_S = 0.002
-_YOUNG_OBJECTS = 50_000
+_YOUNG_OBJECTS = 200_000
 _YOUNG_RUNS, _MIDDLE_RUNS = 20, 50
 
 

@@ -17,6 +17,7 @@ from collector.dialects.messages import (
     read_json_messages,
     read_messages,
 )
+from collector.otlp.spans import Value
 
 
 def text(role: str, content: str) -> dict[str, Any]:
@@ -263,6 +264,6 @@ class TestTooMany:
             assert message == {"role": "user", "parts": [{"type": "unreadable", "content": value}]}
 
     def test_more_parts_than_a_message_has_are_kept_unread(self) -> None:
-        parts = [{"type": "text", "content": "a"}] * 10_001
+        parts: list[Value] = [{"type": "text", "content": "a"}] * 10_001
         (message,) = read_messages([{"role": "user", "parts": parts}], "user")
         assert [part["type"] for part in message["parts"]] == ["unreadable"]

@@ -21,6 +21,7 @@ from collector.dialects.messages import (
     read_messages,
     read_words,
 )
+from collector.dialects.shapes import messages_in, plain_messages
 
 SAID = [{"type": "output_text", "text": "hi"}]
 
@@ -204,3 +205,40 @@ class TestAnyValue:
                 assert isinstance(message["role"], str)
                 assert all(isinstance(part["type"], str) for part in message["parts"])
         read_finish_reasons_of(given_value)
+
+
+class TestPlainMessages:
+    """The short way must find what the long way finds, or nothing."""
+
+    parts = st.lists(
+        st.fixed_dictionaries(
+            {"type": st.sampled_from(["text", "text", "refusal", "uri", 5, None])},
+            optional={"content": st.sampled_from(["hello", "", "__REDACTED__", 5, None]), "text": st.just("x")},
+        ),
+        max_size=3,
+    )
+    messages = st.lists(
+        st.fixed_dictionaries(
+            {"role": st.sampled_from(["user", "assistant", "system", "tool", "human", "", None, 5, ["user"]])},
+            optional={
+                "parts": parts | st.none() | st.text(max_size=3),
+                "finish_reason": st.sampled_from(["stop", None]),
+                "name": st.just("ann"),
+                "content": st.just("hi"),
+                "tool_calls": st.just([]),
+            },
+        ),
+        max_size=4,
+    )
+
+    @given(messages)
+    def test_they_are_what_the_long_way_finds(self, values: list[Any]) -> None:
+        found = plain_messages(values)
+        assert found is None or found == messages_in(values, "user")
+
+    def test_most_conversations_are_plain(self) -> None:
+        values = [
+            {"role": role, "parts": [{"type": "text", "content": role}], "finish_reason": "stop"}
+            for role in ("system", "user", "assistant")
+        ]
+        assert plain_messages(values) == [{"role": one["role"], "parts": one["parts"]} for one in values]

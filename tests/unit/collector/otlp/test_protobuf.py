@@ -160,7 +160,7 @@ class TestAttributes:
         for n in range(20_000):
             pair = KeyValue(key=f"k{n}", value=AnyValue(int_value=n)).SerializeToString()
             assert reader.read(self._builder(), [pair]) == {f"k{n}": n}
-        assert len(reader._scalars) <= 8_192
+        assert len(reader._pairs) <= 8_192
 
     def test_lists_are_not_shared_between_spans(self) -> None:
         value = AnyValue(array_value=ArrayValue(values=[AnyValue(string_value="a")]))
