@@ -111,7 +111,7 @@ def build(settings: Settings, *, serve: bool, work: bool, clock: Clock = system_
     app.add("database", None, database.dispose)
 
     if work:
-        app.worker = _build_worker(settings, database, contents, metrics, clock, owner)
+        app.worker = _build_worker(settings, database, contents, metrics, clock, owner, background=serve)
         app.add("worker", app.worker.start, app.worker.stop)
         jobs = _build_jobs(settings, database, audit, metrics, clock, owner)
         app.add("jobs", jobs.start, jobs.stop)
@@ -144,7 +144,14 @@ def build(settings: Settings, *, serve: bool, work: bool, clock: Clock = system_
 
 
 def _build_worker(
-    settings: Settings, database: Database, contents: Contents, metrics: Metrics, clock: Clock, owner: str
+    settings: Settings,
+    database: Database,
+    contents: Contents,
+    metrics: Metrics,
+    clock: Clock,
+    owner: str,
+    *,
+    background: bool,
 ) -> Worker:
     return Worker(
         database,
@@ -154,6 +161,7 @@ def _build_worker(
         clock=clock,
         metrics=metrics,
         owner=owner,
+        background=background,
     )
 
 

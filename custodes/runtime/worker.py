@@ -26,13 +26,14 @@ from custodes.runtime.batches import (
     still_held,
 )
 from custodes.runtime.heartbeat import BEAT_NS, Pulse, beat, rest
+from custodes.runtime.interpreter import step_back
 from custodes.runtime.scoring import ScoredReport, Scorer, ScoringProfile
 
 log = get_logger("worker")
 
 
 class Worker:
-    """Scores whatever arrives until it is stopped."""
+    """Scores whatever arrives until it is stopped; with ``background`` it gives way to the other threads."""
 
     def __init__(
         self,
@@ -44,8 +45,10 @@ class Worker:
         clock: Clock,
         metrics: Metrics,
         owner: str,
+        background: bool = False,
     ) -> None:
         self._database = database
+        self._background = background
         self._contents = contents
         self._load = load
         self._settings = settings
@@ -155,6 +158,8 @@ class Worker:
             self._metrics.scores.labels(metric=metric, state=state).inc(n)
 
     def _run(self) -> None:
+        if self._background:
+            step_back()
         while not self._stop.is_set():
             try:
                 worked = self.step()
