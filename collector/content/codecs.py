@@ -1,8 +1,8 @@
 """How stored content is compressed.
 
 ``codec`` says how the bytes are written, so that every row ever stored stays readable: 0 is JSON, 1 zlib-compressed
-JSON (earlier releases), 2 zstd, 3 zstd with the dictionary of version 1, ``dictionary_1.zdict`` beside this file, which
-``training/train_content_dictionary.py`` made. A new dictionary becomes a new codec; version 1 stays for ever.
+JSON (earlier releases), 2 zstd, 3 zstd, without the magic number, with the dictionary of version 1,
+``dictionary_1.zdict`` beside this file, which ``training/train_content_dictionary.py`` made. A new dictionary becomes a new codec; version 1 stays for ever.
 
 Measured on the corpus of ``bench/corpus.py`` (1,775 bytes of JSON a span; encryption adds 28): zlib level 1 takes 27 µs
 and leaves 973 bytes, zstd level 3 takes 9 µs and leaves 987, with the dictionary and the parameters below 8 µs and 734;
@@ -26,6 +26,9 @@ from custodes.kernel.errors import ConfigurationError, MalformedError
 JSON, ZLIB, ZSTD, ZSTD_DICTIONARY = 0, 1, 2, 3
 DICTIONARY_FILE = Path(__file__).with_name("dictionary_1.zdict")
 DICTIONARY_SHA256 = "db48b5bcf7c269989f62ecd7575ac4287a2edf44149cb1e89d0cf0fb398a6f32"
+
+_MAGIC = b"\x28\xb5\x2f\xfd"
+"""With this every zstd frame begins (RFC 8878, section 3.1.1); the codec says as much, so short texts are kept without."""
 
 _PLAIN_ABOVE_BYTES = 64 * 1024
 """Above this a dictionary gains nothing, and a search made for short texts misses what repeats far apart."""
@@ -64,7 +67,7 @@ class Codecs:
         short: list[bytes | bytearray | memoryview[int]] = [one for one in bodies if len(one) <= _PLAIN_ABOVE_BYTES]
         packed = iter(contexts.short.multi_compress_to_buffer(short)) if short else iter(())
         return [
-            self._choose(body, next(packed).tobytes(), ZSTD_DICTIONARY)
+            self._choose(body, next(packed).tobytes()[len(_MAGIC) :], ZSTD_DICTIONARY)
             if len(body) <= _PLAIN_ABOVE_BYTES
             else self._choose(body, contexts.long.compress(body), ZSTD)
             for body in bodies
@@ -77,8 +80,10 @@ class Codecs:
         try:
             if codec == ZLIB:
                 return zlib.decompress(body)
-            if codec in (ZSTD, ZSTD_DICTIONARY):
+            if codec == ZSTD:
                 return self._decompress_zstd(codec, body)
+            if codec == ZSTD_DICTIONARY:
+                return self._decompress_zstd(codec, _MAGIC + body)
         except (zlib.error, zstandard.ZstdError) as error:
             raise MalformedError(f"stored content with codec {codec} does not decode; the row is damaged") from error
         raise MalformedError(f"stored content has codec {codec}, which this release cannot read; upgrade Custodes")

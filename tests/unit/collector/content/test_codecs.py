@@ -103,13 +103,14 @@ class TestDictionary:
 
     def test_its_number_is_written_and_checked(self, shared: Codecs, corpus: list[bytes]) -> None:
         packed = shared.compress(corpus[:1])[0][1]
-        assert zstandard.get_frame_parameters(packed).dict_id == DICTIONARY_ID
+        magic = zstandard.FRAME_HEADER
+        assert zstandard.get_frame_parameters(magic + packed).dict_id == DICTIONARY_ID
         other = zstandard.train_dictionary(4096, list[Any](corpus * 4), dict_id=50_000)
         foreign = zstandard.ZstdCompressor(dict_data=other).compress(corpus[0])
         with pytest.raises(MalformedError, match="dictionary 50000"):
-            shared.decompress(ZSTD_DICTIONARY, foreign)
+            shared.decompress(ZSTD_DICTIONARY, foreign.removeprefix(magic))
         with pytest.raises(MalformedError, match=f"dictionary {DICTIONARY_ID}"):
-            shared.decompress(ZSTD, packed)
+            shared.decompress(ZSTD, magic + packed)
 
 
 class TestDamage:
