@@ -2,7 +2,8 @@
 
 ``codec`` says how the bytes are written, so that every row ever stored stays readable: 0 is JSON, 1 zlib-compressed
 JSON (earlier releases), 2 zstd, 3 zstd, without the magic number, with the dictionary of version 1,
-``dictionary_1.zdict`` beside this file, which ``training/train_content_dictionary.py`` made. A new dictionary becomes a new codec; version 1 stays for ever.
+``dictionary_1.zdict`` beside this file, which ``training/train_content_dictionary.py`` made. A new dictionary becomes a
+new codec; version 1 stays for ever.
 
 Measured on the corpus of ``bench/corpus.py`` (1,775 bytes of JSON a span; encryption adds 28): zlib level 1 takes 27 µs
 and leaves 973 bytes, zstd level 3 takes 9 µs and leaves 987, with the dictionary and the parameters below 8 µs and 734;
@@ -28,7 +29,7 @@ DICTIONARY_FILE = Path(__file__).with_name("dictionary_1.zdict")
 DICTIONARY_SHA256 = "db48b5bcf7c269989f62ecd7575ac4287a2edf44149cb1e89d0cf0fb398a6f32"
 
 _MAGIC = b"\x28\xb5\x2f\xfd"
-"""With this every zstd frame begins (RFC 8878, section 3.1.1); the codec says as much, so short texts are kept without."""
+"""With this every zstd frame begins (RFC 8878, section 3.1.1); the codec says as much, so short texts go without."""
 
 _PLAIN_ABOVE_BYTES = 64 * 1024
 """Above this a dictionary gains nothing, and a search made for short texts misses what repeats far apart."""
