@@ -10,12 +10,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from google.protobuf.message import DecodeError
-from opentelemetry.proto.common.v1.common_pb2 import AnyValue, KeyValue
+from opentelemetry.proto.common.v1.common_pb2 import KeyValue
 
-from collector.otlp.builder import RequestBuilder, SpanRefused
+from collector.otlp.builder import RequestBuilder
 from collector.otlp.spans import Attributes, Value
+from collector.otlp.value_limits import Refused
+from collector.otlp.values import read_value
 
-_SCALARS = frozenset({"int_value", "double_value", "bool_value"})
 _REMEMBERED_BYTES = 48
 # A key of one letter and an empty text.
 _LEAST = 6
@@ -42,7 +43,7 @@ class AttributeReader:
     def read(self, builder: RequestBuilder, encoded: Sequence[bytes]) -> Attributes:
         """Return the attributes of a span or an event; of a name that comes twice, the later value.
 
-        Raises ``SpanRefused`` when there are too many, or one is over a limit or no ``KeyValue``.
+        Raises ``Refused`` when there are too many, or one is over a limit or no ``KeyValue``.
         """
         builder.check_count(len(encoded), "too_many_attributes")
         pairs, name_of = self._pairs, self._keys.get
@@ -60,7 +61,7 @@ class AttributeReader:
                         try:
                             value = attributes[key] = str(one[end + 4 :], "utf-8")
                         except UnicodeDecodeError as error:
-                            raise SpanRefused("malformed_span") from error
+                            raise Refused("malformed") from error
                         if size <= _REMEMBERED_BYTES:
                             self._remember(one, (key, value))
                         continue
@@ -74,7 +75,7 @@ class AttributeReader:
         for one in encoded[: builder.max_attributes]:
             try:
                 key, value = self._read_pair(builder, one)
-            except SpanRefused:
+            except Refused:
                 continue
             resource[key] = value
         return resource
@@ -98,7 +99,7 @@ class AttributeReader:
                 key = self._keys[name] = str(name[2:], "utf-8")
             return key, str(encoded[start:], "utf-8")
         except UnicodeDecodeError as error:
-            raise SpanRefused("malformed_span") from error
+            raise Refused("malformed") from error
 
     def _remember(self, encoded: bytes, pair: Pair) -> None:
         if len(self._pairs) >= _MAX_REMEMBERED:
@@ -138,44 +139,13 @@ def _find_payload(encoded: bytes, at: int, size: int) -> int | None:
 
 
 def read_pair(builder: RequestBuilder, encoded: bytes) -> Pair:
-    """Return the name and the value of any encoded ``KeyValue``; raises ``SpanRefused`` for one that is none."""
+    """Return the name and the value of any encoded ``KeyValue``; raises ``Refused`` for one that is none."""
     # A value within the limit and its key, with room for lengths; nothing larger is worth parsing.
     if len(encoded) > 2 * builder.max_attribute_bytes + 1024:
-        raise SpanRefused("attribute_too_long")
+        raise Refused("attribute_too_long")
     try:
         pair = KeyValue.FromString(encoded)
     except DecodeError as error:
         # upb says no more; nesting beyond 100 messages (some 30 lists) is one of the causes.
-        raise SpanRefused("malformed_span") from error
+        raise Refused("malformed") from error
     return pair.key, read_value(builder, pair.value, 1)
-
-
-def read_value(builder: RequestBuilder, value: AnyValue, depth: int) -> Value:
-    """Return an ``AnyValue`` as plain Python, ``depth`` levels below its span; raises ``SpanRefused`` over a limit."""
-    kind = value.WhichOneof("value")
-    if kind == "string_value":
-        return builder.check_text(value.string_value)
-    if kind in _SCALARS:
-        scalar: Value = getattr(value, kind)
-        return scalar
-    if kind == "bytes_value":
-        return builder.check_bytes(value.bytes_value)
-    if kind == "array_value":
-        values = value.array_value.values
-        builder.open_nested(depth, len(values))
-        return [_read_inner(builder, one, depth + 1) for one in values]
-    if kind == "kvlist_value":
-        builder.saw_names = True
-        pairs = value.kvlist_value.values
-        builder.open_nested(depth, len(pairs))
-        return {pair.key: _read_inner(builder, pair.value, depth + 1) for pair in pairs}
-    # No value at all, or a kind that came into the protocol later and that this release cannot read.
-    return None
-
-
-def _read_inner(builder: RequestBuilder, value: AnyValue, depth: int) -> Value:
-    """Return a value inside another one, counted towards the length of the whole."""
-    inner = read_value(builder, value, depth)
-    if isinstance(inner, str | bytes):
-        builder.add_nested(len(inner))
-    return inner

@@ -1,7 +1,7 @@
 """The one builder behind both encodings: it checks a span's fields and makes the :class:`RawSpan`.
 
 Encodings turn their wire shape into plain values and hand them over here, so protobuf and JSON cannot
-disagree about what is acceptable. A span that breaks a rule raises :class:`SpanRefused` and is refused
+disagree about what is acceptable. A span that breaks a rule raises :class:`Refused` and is refused
 alone; its neighbours are kept.
 """
 
@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections import Counter
 
 from collector.otlp.spans import Attributes, DecodedRequest, RawEvent, RawSpan, Rejection
+from collector.otlp.value_limits import Refused, ValueLimits
 from custodes.kernel.clock import SECOND_NS
 from custodes.kernel.errors import MalformedError, TooLargeError
 from custodes.kernel.settings import IngestSettings
@@ -19,30 +20,15 @@ ZERO_SPAN_ID = "0" * 16
 _MAX_UINT31 = (1 << 31) - 1
 
 
-class SpanRefused(Exception):
-    """A span that breaks a rule; never leaves ``collector.otlp``."""
-
-    def __init__(self, reason: str) -> None:
-        super().__init__(reason)
-        self.reason = reason
-
-
-class RequestBuilder:
-    """Collects the spans of one request under the limits of ``settings`` at the time ``now_ns``.
-
-    ``saw_names`` is set where a value is read that holds named values; whoever wants to know resets it before.
-    """
+class RequestBuilder(ValueLimits):
+    """Collects the spans of one request under the limits of ``settings`` at the time ``now_ns``."""
 
     def __init__(self, settings: IngestSettings, now_ns: int) -> None:
-        self.max_depth = settings.max_depth
-        self.max_attributes = settings.max_attributes
-        self.max_attribute_bytes = settings.max_attribute_bytes
+        super().__init__(settings)
         self._max_spans = settings.max_spans
         self._latest_ns = now_ns + settings.max_future_s * SECOND_NS
         self._now_ns = now_ns
         self._seen = 0
-        self._nested_bytes = 0
-        self.saw_names = False
         self._spans: list[RawSpan] = []
         self._rejected: Counter[Rejection] = Counter()
 
@@ -54,49 +40,8 @@ class RequestBuilder:
 
     def refuse(self, resource: Attributes, reason: str) -> None:
         """Count one refused span of the service that ``resource`` names."""
+        reason = "malformed_span" if reason == "malformed" else reason
         self._rejected[Rejection(service_name(resource), reason)] += 1
-
-    def check_text(self, text: str) -> str:
-        """Return ``text`` unless its UTF-8 form is longer than an attribute value may be."""
-        limit = self.max_attribute_bytes
-        # A character takes at most four bytes, so most texts need no encoding to be measured.
-        if len(text) * 4 > limit and len(text.encode()) > limit:
-            raise SpanRefused("attribute_too_long")
-        return text
-
-    def check_size(self, size: int) -> None:
-        """Refuse a span with an attribute value of more bytes than one may have."""
-        if size > self.max_attribute_bytes:
-            raise SpanRefused("attribute_too_long")
-
-    def check_bytes(self, data: bytes) -> bytes:
-        """Return ``data`` unless it is longer than an attribute value may be."""
-        if len(data) > self.max_attribute_bytes:
-            raise SpanRefused("attribute_too_long")
-        return data
-
-    def check_count(self, count: int, reason: str) -> None:
-        """Refuse a span with more attributes, or more events, than one may have."""
-        if count > self.max_attributes:
-            raise SpanRefused(reason)
-
-    def open_nested(self, depth: int, count: int) -> None:
-        """Note a list of ``count`` values inside an attribute value, ``depth`` levels below its span.
-
-        An attribute's nested values count together towards the length of one value: two bytes each, as
-        the least they take on the wire, and what :meth:`add_nested` adds.
-        """
-        if depth >= self.max_depth:
-            raise SpanRefused("too_deep")
-        if depth == 1:
-            self._nested_bytes = 0
-        self.add_nested(2 * count)
-
-    def add_nested(self, size: int) -> None:
-        """Count ``size`` further bytes of the attribute that is being read."""
-        self._nested_bytes += size
-        if self._nested_bytes > self.max_attribute_bytes:
-            raise SpanRefused("attribute_too_long")
 
     def add(
         self,
@@ -117,23 +62,23 @@ class RequestBuilder:
         dropped_attributes: int,
         may_hold_credentials: bool = True,
     ) -> None:
-        """Add one span; raises :class:`SpanRefused` when its ids or times cannot be used.
+        """Add one span; raises :class:`Refused` when its ids or times cannot be used.
 
         A parent id of the wrong length, or all zeros, means no parent: it cannot name one. A missing
         start takes the end's place, and the time of arrival when both are missing.
         """
         if len(trace_id) != 32:
-            raise SpanRefused("bad_trace_id")
+            raise Refused("bad_trace_id")
         if trace_id == ZERO_TRACE_ID:
-            raise SpanRefused("zero_trace_id")
+            raise Refused("zero_trace_id")
         if len(span_id) != 16:
-            raise SpanRefused("bad_span_id")
+            raise Refused("bad_span_id")
         if span_id == ZERO_SPAN_ID:
-            raise SpanRefused("zero_span_id")
+            raise Refused("zero_span_id")
         if start_ns > self._latest_ns or end_ns > self._latest_ns:
-            raise SpanRefused("clock_in_future")
+            raise Refused("clock_in_future")
         if start_ns < 0 or end_ns < 0:
-            raise SpanRefused("malformed_span")
+            raise Refused("malformed")
         complete = end_ns != 0 and 0 < start_ns <= end_ns
         if not complete:
             start_ns = start_ns or end_ns or self._now_ns

@@ -1,8 +1,8 @@
-"""The pieces of log records and data points in OTLP/JSON: ids, numbers, texts, attribute values.
+"""The pieces of spans, log records and data points in OTLP/JSON: ids, numbers, texts, attribute values.
 
-As liberal as the reader of spans: ids in hex of either case or base64, 64-bit integers as number or text,
-enumerations as number or name, ``null`` as absent, unknown members ignored. What has the wrong type refuses its
-record alone, as ``malformed_record``.
+Ids may be hex of either case or base64, 64-bit integers numbers or texts, enumerations numbers or names; ``null`` means
+absent, as in the proto3 JSON mapping, and unknown members are ignored. What has the wrong type refuses what carries it
+alone.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from typing import Any
 
 from collector.otlp.loose_json import NestedTooDeepError, loads_loosely
 from collector.otlp.spans import Attributes, Value
-from collector.otlp.values import RecordLimits, RecordRefused
+from collector.otlp.value_limits import Refused, ValueLimits
 from custodes.kernel.errors import MalformedError
 
 _HEX = re.compile(r"[0-9a-fA-F]*")
@@ -73,7 +73,7 @@ def elements(value: object) -> list[Any]:
     if value is None:
         return []
     if not isinstance(value, list):
-        raise RecordRefused("malformed_record")
+        raise Refused("malformed")
     return value
 
 
@@ -82,7 +82,7 @@ def read_id(value: object, size: int) -> str:
     if value is None:
         return ""
     if not isinstance(value, str):
-        raise RecordRefused("malformed_record")
+        raise Refused("malformed")
     if len(value) == 2 * size and _HEX.fullmatch(value):
         return value.lower()
     try:
@@ -97,17 +97,17 @@ def read_int(value: object) -> int:
     if value is None:
         return 0
     if isinstance(value, bool):
-        raise RecordRefused("malformed_record")
+        raise Refused("malformed")
     if isinstance(value, float) and value.is_integer():
         value = int(value)
     if isinstance(value, str) and len(value) <= 20:
         try:
             value = int(value, 10)
         except ValueError as error:
-            raise RecordRefused("malformed_record") from error
+            raise Refused("malformed") from error
     if isinstance(value, int) and -_INT64 <= value < 2 * _INT64:
         return value
-    raise RecordRefused("malformed_record")
+    raise Refused("malformed")
 
 
 def read_double(value: object) -> float:
@@ -115,11 +115,11 @@ def read_double(value: object) -> float:
     if isinstance(value, str) and value in _DOUBLES:
         return _DOUBLES[value]
     if isinstance(value, bool) or not isinstance(value, int | float | str):
-        raise RecordRefused("malformed_record")
+        raise Refused("malformed")
     try:
         return float(value)
     except (ValueError, OverflowError) as error:
-        raise RecordRefused("malformed_record") from error
+        raise Refused("malformed") from error
 
 
 def read_enum(value: object, names: Mapping[str, int]) -> int:
@@ -129,95 +129,95 @@ def read_enum(value: object, names: Mapping[str, int]) -> int:
     return read_int(value)
 
 
-def read_text(limits: RecordLimits, value: object) -> str:
+def read_text(limits: ValueLimits, value: object) -> str:
     """Return a text, empty when absent."""
     if value is None:
         return ""
     if not isinstance(value, str):
-        raise RecordRefused("malformed_record")
+        raise Refused("malformed")
     return limits.check_text(value)
 
 
-def read_resource(limits: RecordLimits, block: Mapping[str, Any]) -> Attributes:
+def read_resource(limits: ValueLimits, block: Mapping[str, Any]) -> Attributes:
     """Return what can be read of a resource: a broken or oversized value is left out, its records are not at fault."""
     pairs = block.get("attributes")
     resource: Attributes = {}
     for pair in pairs[: limits.max_attributes] if isinstance(pairs, list) else []:
         try:
             key, value = _read_pair(limits, pair, 1)
-        except RecordRefused:
+        except Refused:
             continue
         resource[key] = value
     return resource
 
 
-def read_attributes(limits: RecordLimits, pairs: object) -> Attributes:
+def read_attributes(limits: ValueLimits, pairs: object) -> Attributes:
     """Return the attributes of one record."""
     listed = elements(pairs)
     limits.check_attributes(len(listed))
     return dict(_read_pair(limits, pair, 1) for pair in listed)
 
 
-def read_value(limits: RecordLimits, value: object, depth: int) -> Value:
+def read_value(limits: ValueLimits, value: object, depth: int) -> Value:
     """Return one value, ``depth`` levels below its record; a kind that this release doesn't know is ``None``."""
     if value is None:
         return None
     if not isinstance(value, dict):
-        raise RecordRefused("malformed_record")
+        raise Refused("malformed")
     for kind, content in value.items():
         if kind in _KINDS_OF_VALUE and content is not None:
             return _KINDS_OF_VALUE[kind](limits, content, depth)
     return None
 
 
-def _read_pair(limits: RecordLimits, pair: object, depth: int) -> tuple[str, Value]:
+def _read_pair(limits: ValueLimits, pair: object, depth: int) -> tuple[str, Value]:
     if not isinstance(pair, dict):
-        raise RecordRefused("malformed_record")
+        raise Refused("malformed")
     key = pair.get("key", "")
     if not isinstance(key, str):
-        raise RecordRefused("malformed_record")
+        raise Refused("malformed")
     return key, read_value(limits, pair.get("value"), depth)
 
 
-def _read_string(limits: RecordLimits, content: object, depth: int) -> Value:
+def _read_string(limits: ValueLimits, content: object, depth: int) -> Value:
     text = read_text(limits, content)
     if depth > 1:
         limits.add_nested(len(text))
     return text
 
 
-def _read_int64(_: RecordLimits, content: object, _depth: int) -> Value:
+def _read_int64(_: ValueLimits, content: object, _depth: int) -> Value:
     number = read_int(content)
     if number >= _INT64:
-        raise RecordRefused("malformed_record")
+        raise Refused("malformed")
     return number
 
 
-def _read_bool(_: RecordLimits, content: object, _depth: int) -> Value:
+def _read_bool(_: ValueLimits, content: object, _depth: int) -> Value:
     if not isinstance(content, bool):
-        raise RecordRefused("malformed_record")
+        raise Refused("malformed")
     return content
 
 
-def _read_bytes(limits: RecordLimits, content: object, depth: int) -> Value:
+def _read_bytes(limits: ValueLimits, content: object, depth: int) -> Value:
     if not isinstance(content, str):
-        raise RecordRefused("malformed_record")
+        raise Refused("malformed")
     try:
         decoded = limits.check_bytes(base64.b64decode(content, validate=True))
     except (binascii.Error, ValueError) as error:
-        raise RecordRefused("malformed_record") from error
+        raise Refused("malformed") from error
     if depth > 1:
         limits.add_nested(len(decoded))
     return decoded
 
 
-def _read_array(limits: RecordLimits, content: object, depth: int) -> Value:
+def _read_array(limits: ValueLimits, content: object, depth: int) -> Value:
     values = _values(content)
     limits.open_nested(depth, len(values))
     return [read_value(limits, one, depth + 1) for one in values]
 
 
-def _read_kvlist(limits: RecordLimits, content: object, depth: int) -> Value:
+def _read_kvlist(limits: ValueLimits, content: object, depth: int) -> Value:
     pairs = _values(content)
     limits.open_nested(depth, len(pairs))
     return dict(_read_pair(limits, pair, depth + 1) for pair in pairs)
@@ -225,11 +225,11 @@ def _read_kvlist(limits: RecordLimits, content: object, depth: int) -> Value:
 
 def _values(content: object) -> list[Any]:
     if not isinstance(content, dict):
-        raise RecordRefused("malformed_record")
+        raise Refused("malformed")
     return elements(content.get("values"))
 
 
-_KINDS_OF_VALUE: dict[str, Callable[[RecordLimits, object, int], Value]] = {
+_KINDS_OF_VALUE: dict[str, Callable[[ValueLimits, object, int], Value]] = {
     "stringValue": _read_string,
     "intValue": _read_int64,
     "doubleValue": lambda _limits, content, _depth: read_double(content),

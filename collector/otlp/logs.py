@@ -18,7 +18,8 @@ from collector.otlp import json_values, values
 from collector.otlp.blocks import Block, blocks_of, joined, text_of
 from collector.otlp.body import Encoding
 from collector.otlp.spans import Attributes, Rejection, Value
-from collector.otlp.values import RecordLimits, RecordRefused
+from collector.otlp.value_limits import Refused
+from collector.otlp.values import RecordLimits
 from custodes.kernel.settings import IngestSettings
 
 OPERATION_DETAILS = "gen_ai.client.inference.operation.details"
@@ -88,7 +89,7 @@ def _decode_protobuf(body: bytes, limits: RecordLimits) -> list[RawLog]:
                 limits.count_record()
                 try:
                     events.append(_read_protobuf(limits, resource, scope, encoded))
-                except RecordRefused as refusal:
+                except Refused as refusal:
                     limits.refuse(resource, refusal.reason)
     return events
 
@@ -105,7 +106,7 @@ def _read_protobuf(limits: RecordLimits, resource: Attributes, scope: str, encod
     try:
         record = LogRecord.FromString(bytes(encoded))
     except DecodeError as error:
-        raise RecordRefused("malformed_record") from error
+        raise Refused("malformed") from error
     name = record.event_name or next(
         (pair.value.string_value for pair in record.attributes if pair.key == _EVENT_NAME), ""
     )
@@ -132,14 +133,14 @@ def _decode_json(body: bytes, limits: RecordLimits) -> list[RawLog]:
                 limits.count_record()
                 try:
                     events.append(_read_json(limits, resource, scope if isinstance(scope, str) else "", record))
-                except RecordRefused as refusal:
+                except Refused as refusal:
                     limits.refuse(resource, refusal.reason)
     return events
 
 
 def _read_json(limits: RecordLimits, resource: Attributes, scope: str, record: Any) -> RawLog:
     if not isinstance(record, dict):
-        raise RecordRefused("malformed_record")
+        raise Refused("malformed")
     time_ns = json_values.read_int(record.get("timeUnixNano")) or json_values.read_int(
         record.get("observedTimeUnixNano")
     )
@@ -165,14 +166,14 @@ def _json_event_name(pairs: Sequence[Any]) -> object:
 
 def _check_name(name: object) -> str:
     if not isinstance(name, str) or name not in GENAI_EVENTS:
-        raise RecordRefused("not_genai_event")
+        raise Refused("not_genai_event")
     return name
 
 
 def _check_id(found: str, length: int) -> str:
     """Return an id that can name a span; an event without one can never be joined to anything."""
     if len(found) != length or not found.strip("0"):
-        raise RecordRefused("no_span")
+        raise Refused("no_span")
     return found
 
 

@@ -1,6 +1,6 @@
 """What a decoded OTLP metrics request holds, and the checks that both encodings share.
 
-A point that breaks a rule raises ``RecordRefused`` and is refused alone.
+A point that breaks a rule raises ``Refused`` and is refused alone.
 """
 
 from __future__ import annotations
@@ -14,7 +14,8 @@ from dataclasses import dataclass, field
 from typing import Any, Literal, TypeAlias
 
 from collector.otlp.spans import Attributes, Rejection
-from collector.otlp.values import RecordLimits, RecordRefused, service_of
+from collector.otlp.value_limits import Refused
+from collector.otlp.values import RecordLimits, service_of
 
 Kind: TypeAlias = Literal["gauge", "sum", "histogram", "exponential_histogram", "summary"]
 
@@ -96,9 +97,9 @@ def stream_of(resource: Attributes, scope: str) -> int:
 def make_head(
     resource: Attributes, scope: str, name: str, unit: str, kind: Kind, temporality: int, monotonic: bool
 ) -> MetricHead:
-    """Return the head of a metric; raises :class:`RecordRefused` for one that is not kept or cannot be read."""
+    """Return the head of a metric; raises :class:`Refused` for one that is not kept or cannot be read."""
     if not name.startswith(GENAI_PREFIXES):
-        raise RecordRefused("not_genai_metric")
+        raise Refused("not_genai_metric")
     if kind == "gauge":
         told = ""
     elif kind == "summary":
@@ -106,7 +107,7 @@ def make_head(
     else:
         told = _TEMPORALITIES.get(temporality, "")
         if not told:
-            raise RecordRefused("bad_temporality")
+            raise Refused("bad_temporality")
     monotonic = monotonic if kind == "sum" else kind != "gauge"
     return MetricHead(service_of(resource), stream_of(resource, scope), name, unit, kind, told, monotonic)
 
@@ -114,7 +115,7 @@ def make_head(
 def make_moment(limits: RecordLimits, attributes: Attributes, start_ns: int, time_ns: int) -> Moment:
     """Return when a point was taken; a start after its time is no start."""
     if time_ns == 0:
-        raise RecordRefused("no_time")
+        raise Refused("no_time")
     limits.check_time(time_ns)
     return Moment(attributes, start_ns if 0 < start_ns <= time_ns else 0, time_ns)
 
@@ -127,7 +128,7 @@ def is_gap(flags: int) -> bool:
 def number_point(head: MetricHead, moment: Moment, value: float | None) -> RawPoint:
     """Return a point of a gauge or sum."""
     if value is None:
-        raise RecordRefused("no_value")
+        raise Refused("no_value")
     return RawPoint(head, moment, total=_finite(value))
 
 
@@ -146,7 +147,7 @@ def histogram_point(
     """Return a point of a histogram with explicit buckets."""
     _check_buckets(limits, len(counts))
     if (len(counts) != len(bounds) + 1 and (counts or bounds)) or not _rises(bounds):
-        raise RecordRefused("bad_histogram")
+        raise Refused("bad_histogram")
     detail = {"bounds": list(bounds), "counts": _counts(counts)} if bounds else None
     return _distribution(head, moment, count, total, minimum, maximum, detail)
 
@@ -170,7 +171,7 @@ def exponential_point(
     _check_buckets(limits, len(positive[1]) + len(negative[1]))
     offsets = abs(positive[0]), abs(negative[0])
     if not _MIN_SCALE <= scale <= _MAX_SCALE or max(offsets) > _MAX_OFFSET or _finite(zero_threshold) < 0:
-        raise RecordRefused("bad_histogram")
+        raise Refused("bad_histogram")
     detail = {
         "scale": scale,
         "zero": _count(zero),
@@ -211,7 +212,7 @@ def _distribution(
 
 def _check_buckets(limits: RecordLimits, count: int) -> None:
     if count > limits.max_buckets:
-        raise RecordRefused("too_many_buckets")
+        raise Refused("too_many_buckets")
 
 
 def _rises(bounds: Sequence[float]) -> bool:
@@ -224,11 +225,11 @@ def _counts(counts: Sequence[int]) -> list[int]:
 
 def _count(count: int) -> int:
     if not 0 <= count < _INT63:
-        raise RecordRefused("bad_count")
+        raise Refused("bad_count")
     return count
 
 
 def _finite(value: float) -> float:
     if not math.isfinite(value):
-        raise RecordRefused("not_a_number")
+        raise Refused("not_a_number")
     return float(value)

@@ -35,7 +35,8 @@ from collector.otlp.metric_points import (
     summary_point,
 )
 from collector.otlp.spans import Attributes
-from collector.otlp.values import RecordLimits, RecordRefused
+from collector.otlp.value_limits import Refused
+from collector.otlp.values import RecordLimits
 from custodes.kernel.settings import IngestSettings
 
 # Field numbers of the kinds in ``Metric``.
@@ -97,18 +98,18 @@ class _Points:
         read: Callable[[RecordLimits, MetricHead, Any], RawPoint | None],
     ) -> None:
         """Read every point of one metric; when its head cannot be made, all of them are refused for that."""
-        head: MetricHead | RecordRefused
+        head: MetricHead | Refused
         try:
             head = make()
-        except RecordRefused as refusal:
+        except Refused as refusal:
             head = refusal
         for one in encoded:
             self.limits.count_record()
             try:
-                if isinstance(head, RecordRefused):
-                    raise RecordRefused(head.reason)
+                if isinstance(head, Refused):
+                    raise Refused(head.reason)
                 point = read(self.limits, head, one)
-            except RecordRefused as refusal:
+            except Refused as refusal:
                 self.limits.refuse(resource, refusal.reason)
                 continue
             if point is None:
@@ -139,7 +140,7 @@ def _read_protobuf(limits: RecordLimits, head: MetricHead, encoded: Block) -> Ra
     try:
         point: Any = _MESSAGES[head.kind].FromString(bytes(encoded))
     except DecodeError as error:
-        raise RecordRefused("malformed_record") from error
+        raise Refused("malformed") from error
     if is_gap(point.flags):
         return None
     attributes = values.read_attributes(limits, point.attributes)
@@ -152,7 +153,7 @@ def _protobuf_head(resource: Attributes, scope: bytes, metric: Block, kind: Kind
     try:
         name, unit, scope_name = text_of(metric, 1), text_of(metric, 3), text_of(memoryview(scope), 1)
     except UnicodeDecodeError as error:
-        raise RecordRefused("malformed_record") from error
+        raise Refused("malformed") from error
     return make_head(resource, scope_name, name, unit, kind, numbers.get(2, 0), bool(numbers.get(3, 0)))
 
 
@@ -201,7 +202,7 @@ def _decode_json(body: bytes, points: _Points) -> None:
 
 def _read_json(limits: RecordLimits, head: MetricHead, point: Any) -> RawPoint | None:
     if not isinstance(point, dict):
-        raise RecordRefused("malformed_record")
+        raise Refused("malformed")
     if is_gap(json_values.read_int(point.get("flags"))):
         return None
     attributes = json_values.read_attributes(limits, point.get("attributes"))
@@ -266,7 +267,7 @@ def _counts(listed: object) -> list[int]:
 
 def _quantile(one: object) -> tuple[float, float]:
     if not isinstance(one, dict):
-        raise RecordRefused("malformed_record")
+        raise Refused("malformed")
     # Proto3 JSON leaves zeros out.
     return _double(one, "quantile") or 0.0, _double(one, "value") or 0.0
 

@@ -10,10 +10,11 @@ from typing import Any
 from google.protobuf.message import DecodeError
 
 from collector.otlp.attributes import AttributeReader
-from collector.otlp.builder import RequestBuilder, SpanRefused, not_otlp_protobuf
+from collector.otlp.builder import RequestBuilder, not_otlp_protobuf
 from collector.otlp.credentials import mentions_credentials
 from collector.otlp.prescan import check_block_count, count_fields
 from collector.otlp.spans import Attributes, DecodedRequest, RawEvent
+from collector.otlp.value_limits import Refused
 from collector.otlp.wire import WireMessages, wire_messages
 from custodes.kernel.settings import IngestSettings
 
@@ -50,7 +51,7 @@ class ProtobufDecoder:
                     builder.count_span()
                     try:
                         self._add_span(builder, resource, scope, span)
-                    except SpanRefused as refusal:
+                    except Refused as refusal:
                         builder.refuse(resource, refusal.reason)
         return builder.build()
 
@@ -61,7 +62,7 @@ class ProtobufDecoder:
         try:
             span = self._wire.span.FromString(encoded)
         except DecodeError as error:
-            raise SpanRefused("malformed_span") from error
+            raise Refused("malformed") from error
         builder.saw_names = False
         status = span.status
         message = status.message
@@ -96,7 +97,7 @@ class ProtobufDecoder:
         try:
             event = self._wire.event.FromString(encoded)
         except DecodeError as error:
-            raise SpanRefused("malformed_span") from error
+            raise Refused("malformed") from error
         attributes = self._attributes.read(builder, event.attributes)
         return RawEvent(_read_text(builder, event.name), event.time_unix_nano, attributes)
 
@@ -110,4 +111,4 @@ def _read_text(builder: RequestBuilder, encoded: bytes) -> str:
     try:
         return str(builder.check_bytes(encoded), "utf-8")
     except UnicodeDecodeError as error:
-        raise SpanRefused("malformed_span") from error
+        raise Refused("malformed") from error

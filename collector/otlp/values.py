@@ -1,7 +1,7 @@
 """Attribute values of log records and data points under limits, read from protobuf.
 
 The limits are those of spans: what a span may not carry, a record may not carry either. A record that breaks one
-raises :class:`RecordRefused` and is refused alone.
+raises :class:`Refused` and is refused alone.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from google.protobuf.message import DecodeError
 from opentelemetry.proto.resource.v1.resource_pb2 import Resource
 
 from collector.otlp.spans import Attributes, Rejection, Value
+from collector.otlp.value_limits import Refused, ValueLimits
 from custodes.kernel.clock import SECOND_NS
 from custodes.kernel.errors import TooLargeError
 from custodes.kernel.settings import IngestSettings
@@ -26,29 +27,18 @@ _RECORD_VALUES = 4
 _SCALARS = frozenset({"int_value", "double_value", "bool_value"})
 
 
-class RecordRefused(Exception):
-    """A log record or data point that breaks a rule; never leaves ``collector.otlp``."""
-
-    def __init__(self, reason: str) -> None:
-        super().__init__(reason)
-        self.reason = reason
-
-
-class RecordLimits:
+class RecordLimits(ValueLimits):
     """Counts the records of one request and checks their values against ``settings`` at the time ``now_ns``."""
 
     def __init__(self, settings: IngestSettings, now_ns: int) -> None:
+        super().__init__(settings)
         self.now_ns = now_ns
-        self.max_attributes = settings.max_attributes
         self.max_buckets = settings.max_buckets
         self.rejected: Counter[Rejection] = Counter()
         self._max_records = settings.max_records
-        self._max_depth = settings.max_depth
-        self._max_attribute_bytes = settings.max_attribute_bytes
         self._latest_ns = now_ns + settings.max_future_s * SECOND_NS
         self._seen = 0
         self._blocks = 0
-        self._nested_bytes = 0
 
     def count_record(self) -> None:
         """Note that one more record arrives; raises ``TooLargeError`` above the limit of records per request."""
@@ -64,56 +54,20 @@ class RecordLimits:
 
     def refuse(self, resource: Attributes, reason: str) -> None:
         """Count one refused record of the service that ``resource`` names."""
+        reason = "malformed_record" if reason == "malformed" else reason
         self.rejected[Rejection(service_of(resource), reason)] += 1
 
     def check_record(self, size: int) -> None:
         """Refuse a record of so many bytes that parsing it could take too much memory."""
-        if size > _RECORD_VALUES * self._max_attribute_bytes:
-            raise RecordRefused("record_too_long")
-
-    def check_text(self, text: str) -> str:
-        """Return ``text`` unless its UTF-8 form is longer than an attribute value may be."""
-        limit = self._max_attribute_bytes
-        # A character takes at most four bytes, so most texts need no encoding to be measured.
-        if len(text) * 4 > limit and len(text.encode()) > limit:
-            raise RecordRefused("attribute_too_long")
-        return text
-
-    def check_bytes(self, content: bytes) -> bytes:
-        """Return ``content`` unless it is longer than an attribute value may be."""
-        if len(content) > self._max_attribute_bytes:
-            raise RecordRefused("attribute_too_long")
-        return content
-
-    def check_attributes(self, count: int) -> None:
-        """Refuse a record with more attributes than one may have."""
-        if count > self.max_attributes:
-            raise RecordRefused("too_many_attributes")
+        if size > _RECORD_VALUES * self.max_attribute_bytes:
+            raise Refused("record_too_long")
 
     def check_time(self, time_ns: int) -> None:
         """Refuse a record of the far future, or one whose time has no meaning."""
         if time_ns > self._latest_ns:
-            raise RecordRefused("clock_in_future")
+            raise Refused("clock_in_future")
         if time_ns < 0:
-            raise RecordRefused("malformed_record")
-
-    def open_nested(self, depth: int, count: int) -> None:
-        """Note a list of ``count`` values inside a value, ``depth`` levels below its record.
-
-        Nested values count together towards the length of one value: two bytes each, as the least they take
-        on the wire, and what :meth:`add_nested` adds.
-        """
-        if depth >= self._max_depth:
-            raise RecordRefused("too_deep")
-        if depth == 1:
-            self._nested_bytes = 0
-        self.add_nested(2 * count)
-
-    def add_nested(self, size: int) -> None:
-        """Count ``size`` further bytes of the value that is being read."""
-        self._nested_bytes += size
-        if self._nested_bytes > self._max_attribute_bytes:
-            raise RecordRefused("attribute_too_long")
+            raise Refused("malformed")
 
 
 def service_of(resource: Attributes) -> str:
@@ -140,24 +94,24 @@ def read_resource(limits: RecordLimits, encoded: bytes) -> Attributes:
     try:
         limits.check_record(len(encoded))
         pairs = Resource.FromString(encoded).attributes
-    except (DecodeError, RecordRefused):
+    except (DecodeError, Refused):
         return resource
     for pair in pairs[: limits.max_attributes]:
         try:
             resource[pair.key] = read_value(limits, pair.value, 1)
-        except RecordRefused:
+        except Refused:
             continue
     return resource
 
 
 def read_attributes(limits: RecordLimits, pairs: Sequence[KeyValue]) -> Attributes:
-    """Return the attributes of one record; raises :class:`RecordRefused`."""
+    """Return the attributes of one record; raises :class:`Refused`."""
     limits.check_attributes(len(pairs))
     return {pair.key: read_value(limits, pair.value, 1) for pair in pairs}
 
 
-def read_value(limits: RecordLimits, value: AnyValue, depth: int) -> Value:
-    """Return one value, ``depth`` levels below its record; raises :class:`RecordRefused`."""
+def read_value(limits: ValueLimits, value: AnyValue, depth: int) -> Value:
+    """Return one value, ``depth`` levels below what carries it; raises :class:`Refused`."""
     kind = value.WhichOneof("value")
     if kind == "string_value":
         return limits.check_text(value.string_value)
@@ -172,13 +126,14 @@ def read_value(limits: RecordLimits, value: AnyValue, depth: int) -> Value:
         return [_read_inner(limits, one, depth + 1) for one in values]
     if kind == "kvlist_value":
         pairs = value.kvlist_value.values
+        limits.saw_names = True
         limits.open_nested(depth, len(pairs))
         return {pair.key: _read_inner(limits, pair.value, depth + 1) for pair in pairs}
     # No value at all, or a kind that came into the protocol later and that this release cannot read.
     return None
 
 
-def _read_inner(limits: RecordLimits, value: AnyValue, depth: int) -> Value:
+def _read_inner(limits: ValueLimits, value: AnyValue, depth: int) -> Value:
     """Return a value inside another one, counted towards the length of the whole."""
     inner = read_value(limits, value, depth)
     if isinstance(inner, str | bytes):

@@ -13,10 +13,11 @@ from opentelemetry.proto.common.v1.common_pb2 import AnyValue, ArrayValue, KeyVa
 from opentelemetry.proto.trace.v1.trace_pb2 import Span
 
 from collector.otlp.attributes import AttributeReader, read_pair
-from collector.otlp.builder import RequestBuilder, SpanRefused
+from collector.otlp.builder import RequestBuilder
 from collector.otlp.prescan import check_block_count
 from collector.otlp.protobuf import decode_protobuf
 from collector.otlp.spans import Attributes, Rejection
+from collector.otlp.value_limits import Refused
 from custodes.kernel.errors import MalformedError, TooLargeError
 from custodes.kernel.settings import IngestSettings
 
@@ -181,7 +182,7 @@ class TestAttributes:
     def _outcome(read: Callable[[], Attributes]) -> Attributes | str:
         try:
             return read()
-        except SpanRefused as refusal:
+        except Refused as refusal:
             return refusal.reason
 
 
