@@ -10,7 +10,7 @@ COPY policies policies
 COPY ui ui
 COPY migrations migrations
 COPY sdk sdk
-RUN pip install --no-cache-dir -c constraints.txt ./sdk '.[detectors,console,postgres]'
+RUN pip install --no-cache-dir -c constraints.txt ./sdk '.[detectors,console,postgres,proxy]'
 
 RUN useradd --create-home --uid 10001 custodes && install -d -o custodes /var/lib/custodes
 USER custodes

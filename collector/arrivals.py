@@ -46,6 +46,10 @@ SPAN_COLUMNS = (
     "output_tokens",
     "cost_usd",
 )
+DIVIDING_OPERATIONS = frozenset({"execute_tool", "invoke_agent", "invoke_workflow", "create_agent", "plan"})
+"""Operations whose span separates a call of a model below it from one above."""
+
+_OPERATION = SPAN_COLUMNS.index("operation") - 1
 _COUNTED_COLUMNS = 3
 _UNCOUNTED = (None,) * _COUNTED_COLUMNS
 _TEXT_BITS = (1 << 12) | (1 << 11)
@@ -87,6 +91,11 @@ class Arrival:
     def text_rank(self) -> int:
         """How much readable text of the exchange it carries: response counts more than prompt, both more than one."""
         return self.completeness & _TEXT_BITS
+
+    @property
+    def divides(self) -> bool:
+        """Whether it is work of its own, in which calls of a model are made: a tool, an agent."""
+        return self.row[_OPERATION] in DIVIDING_OPERATIONS
 
     def uncount(self) -> None:
         """Make it a span that is stored and shown but no exchange: it repeats a call that another span tells."""

@@ -37,9 +37,11 @@ _NAMED_MODELS = 3
 class ServiceCoverage:
     """What was seen of one service.
 
-    ``silent`` counts exchanges without a readable prompt or response, by dialect; ``unpriced`` those without a cost,
-    by model; ``orphans`` the log events with messages whose span never came. ``lags_ns`` are the times from the end
-    of complete exchanges by the service's clock to their arrival by the server's.
+    ``silent`` counts exchanges that arrived without a readable prompt or response, by dialect; ``missing_cost`` those
+    without a cost, and ``unpriced`` those among them for which no price is known today either, by model; ``orphans``
+    the log events with messages whose span never came. ``lags_ns`` are the times from the end of complete exchanges by
+    the service's clock to their arrival by the server's. ``newest_traces`` is how many traces were looked at, the
+    newest, where there are more in the range; ``None`` when all were.
     """
 
     service: str
@@ -53,13 +55,10 @@ class ServiceCoverage:
     unreadable: int = 0
     incomplete: int = 0
     missing_usage: int = 0
+    missing_cost: int = 0
     orphans: int = 0
     lags_ns: list[int] = field(default_factory=list)
-
-    @property
-    def missing_cost(self) -> int:
-        """How many exchanges have no cost."""
-        return self.unpriced.total()
+    newest_traces: int | None = None
 
     def lag_ns(self) -> int | None:
         """Return how late the quickest exchanges arrive, negative when before they ended; ``None`` without any.
@@ -92,7 +91,7 @@ class ServiceCoverage:
             found.append(DROPPED_REMEDY)
         if self.unreadable:
             found.append(UNREADABLE_REMEDY)
-        if self.with_text < GOOD_RATIO * self.exchanges:
+        if self.silent.total() > rare:
             found += [TEXT_REMEDIES.get(dialect, ANY_TEXT_REMEDY) for dialect, _ in self.silent.most_common(3)]
         if self.orphans:
             found.append(LOGS_ONLY_REMEDY)
@@ -101,7 +100,7 @@ class ServiceCoverage:
         found += self._clock_hints()
         if self.missing_usage > rare:
             found.append(USAGE_REMEDY)
-        elif self.missing_cost > rare:
+        elif self.unpriced.total() > rare:
             found.append(self._cost_hint())
         return list(dict.fromkeys(found))
 
@@ -127,6 +126,7 @@ class ServiceCoverage:
             "service": self.service,
             "dialects": dict(sorted(self.dialects.items())),
             "exchanges": self.exchanges,
+            "newest_traces": self.newest_traces,
             "with_text_ratio": self.with_text / self.exchanges if self.exchanges else None,
             "text_from_logs": self.text_from_logs,
             "dropped_attributes": self.dropped,

@@ -3,7 +3,7 @@
 A gateway, an inference server and two instrumentations of one program all make spans of the same model call, one
 inside the other. Counted each, tokens, cost and text would be doubled. So of an exchange and the exchanges below
 it, one side counts: the inner ones, which are the calls themselves, unless the outer one carries readable text that
-they lack.
+they lack. A call that a tool or an agent makes inside another call is no repeat of it.
 """
 
 from __future__ import annotations
@@ -18,12 +18,17 @@ SpanKey = bytes
 
 @dataclass(frozen=True, slots=True)
 class Member:
-    """A span of one trace as far as it matters here. ``text_rank`` orders exchanges by the readable text they carry."""
+    """A span of one trace as far as it matters here.
+
+    ``text_rank`` orders exchanges by the readable text they carry. ``divides`` marks work of its own, a tool or an
+    agent: a call made inside it is another call than the one around it.
+    """
 
     span_id: SpanKey
     parent_span_id: SpanKey | None
     is_exchange: bool
     text_rank: int
+    divides: bool = False
 
 
 def find_repeats(members: Iterable[Member]) -> set[SpanKey]:
@@ -58,7 +63,10 @@ def _exchanges_above(one: Member, spans: Mapping[SpanKey, Member]) -> list[SpanK
         if key in seen:
             return []
         seen.add(key)
-        if spans[key].is_exchange:
+        above = spans[key]
+        if above.divides:
+            break
+        if above.is_exchange:
             found.append(key)
-        key = spans[key].parent_span_id
+        key = above.parent_span_id
     return found

@@ -8,13 +8,14 @@ from dataclasses import dataclass
 
 from sqlalchemy import bindparam, select, update
 
-from collector.arrivals import Arrival
+from collector.arrivals import DIVIDING_OPERATIONS, Arrival
 from collector.repeats import Member, find_repeats
 from collector.store_spans import uncount_spans
 from custodes.db.database import WriteTx
 from custodes.db.tables import exchange, span, trace
 
 _CHUNK = 256
+_PAIR = 2
 TraceKey = tuple[str, bytes]
 
 
@@ -49,11 +50,11 @@ def uncount_repeats(arrivals: Sequence[Arrival]) -> None:
 
 
 def load_stored_exchanges(tx: WriteTx, arrivals: Iterable[Arrival]) -> list[StoredExchangeRow]:
-    """Return the exchanges stored before in the traces of the exchanges and documents that arrive.
+    """Return the exchanges stored before in the traces of the spans that arrive.
 
     Call it when the trace rows are locked and before the exchanges of this call are written.
     """
-    keys = {(one.project, one.trace_id) for one in arrivals if one.is_exchange or one.brings_context}
+    keys = {(one.project, one.trace_id) for one in arrivals}
     wanted = sorted({trace_id for _, trace_id in keys})
     found: list[StoredExchangeRow] = []
     columns = (exchange.c.span_id, exchange.c.project_id, exchange.c.trace_id, span.c.start_ns)
@@ -72,7 +73,9 @@ def load_stored_exchanges(tx: WriteTx, arrivals: Iterable[Arrival]) -> list[Stor
 
 
 def settle_repeats(tx: WriteTx, arrivals: Iterable[Arrival], stored: Sequence[StoredExchangeRow]) -> dict[int, int]:
-    """Decide, where exchanges join a trace that has some, which of them repeat another one's call.
+    """Decide, where spans join a trace that has exchanges, which of these repeat another one's call.
+
+    A span that is no exchange matters too: it may be what shows that one exchange lies inside another.
 
     Arrivals that do are uncounted; exchanges stored before that do are marked, and returned with the request that
     brought the richer telling, so that the next scoring takes them back. Spans and trace rows are corrected.
@@ -80,31 +83,35 @@ def settle_repeats(tx: WriteTx, arrivals: Iterable[Arrival], stored: Sequence[St
     if not stored:
         return {}
     joining: defaultdict[TraceKey, dict[bytes, Arrival]] = defaultdict(dict)
+    brought_by: dict[TraceKey, int] = {}
     for one in arrivals:
+        key = (one.project, one.trace_id)
+        brought_by[key] = min(one.request, brought_by.get(key, one.request))
         if one.is_exchange:
-            joining[one.project, one.trace_id][one.span_id] = one
+            joining[key][one.span_id] = one
     earlier: defaultdict[TraceKey, set[int]] = defaultdict(set)
     for row in stored:
-        if (row.project, row.trace_id) in joining:
-            earlier[row.project, row.trace_id].add(row.row_id)
+        earlier[row.project, row.trace_id].add(row.row_id)
     marked: dict[int, int] = {}
     uncounted: list[int] = []
     fewer: dict[TraceKey, int] = {}
     for (project, trace_id), row_ids in sorted(earlier.items()):
-        news = joining[project, trace_id]
+        news = joining.get((project, trace_id), {})
+        if len(news) + len(row_ids) < _PAIR:
+            continue
         rows = _load_family(tx, project, trace_id)
         members = [
-            Member(key, parent, key in news or row_id in row_ids, _text_rank(completeness))
-            for key, (row_id, parent, completeness) in rows.items()
+            Member(span_id, parent, span_id in news or row_id in row_ids, _text_rank(completeness), divides)
+            for span_id, (row_id, parent, completeness, divides) in rows.items()
         ]
         repeats = find_repeats(members)
-        for key in repeats:
-            row_id = rows[key][0]
+        for span_id in repeats:
+            row_id = rows[span_id][0]
             uncounted.append(row_id)
-            if key in news:
-                news[key].uncount()
-            if key not in news or news[key].was_exchange:
-                marked[row_id] = min(one.request for one in news.values())
+            if span_id in news:
+                news[span_id].uncount()
+            if span_id not in news or news[span_id].was_exchange:
+                marked[row_id] = brought_by[project, trace_id]
         if repeats:
             # Copies of exchanges that were counted before are counted still.
             fewer[project, trace_id] = len(repeats)
@@ -115,17 +122,20 @@ def settle_repeats(tx: WriteTx, arrivals: Iterable[Arrival], stored: Sequence[St
 
 
 def _to_member(one: Arrival) -> Member:
-    return Member(one.span_id, one.parent_span_id, one.is_exchange, one.text_rank)
+    return Member(one.span_id, one.parent_span_id, one.is_exchange, one.text_rank, one.divides)
 
 
 def _text_rank(completeness: int) -> int:
     return completeness & ((1 << 12) | (1 << 11))
 
 
-def _load_family(tx: WriteTx, project: str, trace_id: bytes) -> dict[bytes, tuple[int, bytes | None, int]]:
-    columns = (span.c.id, span.c.span_id, span.c.parent_span_id, span.c.completeness)
+def _load_family(tx: WriteTx, project: str, trace_id: bytes) -> dict[bytes, tuple[int, bytes | None, int, bool]]:
+    columns = (span.c.id, span.c.span_id, span.c.parent_span_id, span.c.completeness, span.c.operation)
     rows = tx.execute(select(*columns).where(span.c.project_id == project, span.c.trace_id == trace_id))
-    return {row.span_id: (row.id, row.parent_span_id, row.completeness) for row in rows}
+    return {
+        row.span_id: (row.id, row.parent_span_id, row.completeness, row.operation in DIVIDING_OPERATIONS)
+        for row in rows
+    }
 
 
 def _mark(tx: WriteTx, row_ids: Sequence[int]) -> None:

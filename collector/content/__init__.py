@@ -2,7 +2,7 @@
 
 from collector.content.body import content_to_json
 from collector.content.codecs import JSON, ZLIB, ZSTD, ZSTD_DICTIONARY
-from collector.content.contents import Contents, PackedContents, Unpacked, open_contents, span_aad
+from collector.content.contents import Contents, PackedContents, Unpacked, check_contents, open_contents, span_aad
 
 __all__ = [
     "JSON",
@@ -12,6 +12,7 @@ __all__ = [
     "Contents",
     "PackedContents",
     "Unpacked",
+    "check_contents",
     "content_to_json",
     "open_contents",
     "span_aad",

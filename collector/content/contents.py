@@ -6,6 +6,7 @@ import os
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, Literal
 
 from cryptography.exceptions import InvalidTag
@@ -14,7 +15,7 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from collector.content.codecs import Codecs
 from collector.content.keys import DataKey, KeyRing
 from collector.content.masking import Masker
-from collector.content.master import KEY_FILE, MasterKey, load_or_create_master_key
+from collector.content.master import KEY_FILE, MasterKey, load_master_key, load_or_create_master_key
 from collector.content.store import (
     destroy_keys,
     has_live_keys,
@@ -227,26 +228,50 @@ def open_contents(database: Database, settings: Settings, metrics: Metrics, cloc
     return Contents(database, settings.privacy, metrics, clock, _open_master(database, settings, clock))
 
 
+def check_contents(database: Database, settings: Settings) -> Path | None:
+    """Return the file of the master key, ``None`` where none was needed yet; creates and records nothing.
+
+    Raises ``ConfigurationError`` where :func:`open_contents` would because of the key an installation has.
+    """
+    path = settings.content_key_dir / KEY_FILE
+    recorded = _require_master(database, settings, path)
+    if not os.path.lexists(path):
+        return None
+    master = load_master_key(path)
+    if recorded is not None:
+        _require_same(path, master, recorded)
+    return path
+
+
 def _open_master(database: Database, settings: Settings, clock: Clock) -> MasterKey | None:
     path = settings.content_key_dir / KEY_FILE
-    exists = os.path.lexists(path)
-    with database.read() as tx:
-        recorded = read_fingerprint(tx)
-        needed = recorded is not None and (settings.privacy.encrypt or has_live_keys(tx))
-    if not exists and not settings.privacy.encrypt and not needed:
+    _require_master(database, settings, path)
+    if not os.path.lexists(path) and not settings.privacy.encrypt:
         return None
-    if not exists and needed:
-        raise ConfigurationError(
-            f"captured text is encrypted and its key {path} is missing; restore it from your backup, copy it from "
-            "another machine of this installation, or point CUSTODES_PRIVACY__KEY_DIR to its folder"
-        )
     master = load_or_create_master_key(path.parent)
     with database.write() as tx:
         record_fingerprint(tx, master.fingerprint, clock())
         recorded = read_fingerprint(tx)
+    _require_same(path, master, recorded)
+    return master
+
+
+def _require_master(database: Database, settings: Settings, path: Path) -> bytes | None:
+    """Return the fingerprint on record; raise ``ConfigurationError`` when the file is needed and missing."""
+    with database.read() as tx:
+        recorded = read_fingerprint(tx)
+        needed = recorded is not None and (settings.privacy.encrypt or has_live_keys(tx))
+    if needed and not os.path.lexists(path):
+        raise ConfigurationError(
+            f"captured text is encrypted and its key {path} is missing; restore it from your backup, copy it from "
+            "another machine of this installation, or point CUSTODES_PRIVACY__KEY_DIR to its folder"
+        )
+    return recorded
+
+
+def _require_same(path: Path, master: MasterKey, recorded: bytes | None) -> None:
     if recorded != master.fingerprint:
         raise ConfigurationError(
             f"content key {path} has fingerprint {master.fingerprint.hex()}, but this database belongs to "
             f"{'none' if recorded is None else recorded.hex()}; every machine of an installation needs the same file"
         )
-    return master

@@ -14,6 +14,7 @@ from collector.dialects.span import UNREADABLE
 _OTHER_ROLES = frozenset({"system", "user", "tool"})
 _KNOWN_ROLES = _OTHER_ROLES | {"assistant"}
 _TEXT_TYPES = frozenset({"text", "refusal"})
+_SILENT_TYPES = ("text", "redacted")
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +57,17 @@ def extract_exchange(
 def holds_unreadable(values: Iterable[Mapping[str, Any]]) -> bool:
     """Return whether any of these messages or documents is marked as unreadable."""
     return any(UNREADABLE in value or UNREADABLE in _part_types(value) for value in values)
+
+
+def says_something(messages: Iterable[Mapping[str, Any]]) -> bool:
+    """Return whether any message holds more than hidden or empty text: text, a call, a picture."""
+    for message in messages:
+        parts = message.get("parts")
+        for part in parts if isinstance(parts, list) else ():
+            kind = part.get("type") if isinstance(part, dict) else None
+            if kind not in _SILENT_TYPES or (kind == "text" and part.get("content")):
+                return True
+    return False
 
 
 def document_texts(documents: Iterable[Mapping[str, Any]]) -> tuple[str, ...]:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from collector.dialects import custodes, generic
-from collector.dialects.exchange import holds_unreadable
+from collector.dialects.exchange import holds_unreadable, says_something
 from collector.dialects.operations import COUNTED, EXCHANGES
 from collector.dialects.reading import Dialect, Reader, Reading, Shape, first_text
 from collector.dialects.redact import is_secret_name, redact_attributes
@@ -264,12 +264,16 @@ def _completeness(raw: RawSpan, contents: tuple[list[dict[str, Any]], ...], toke
     """Rank a copy of a span: text weighs most, since it is what can be judged, then an end, then figures.
 
     ``contents`` are response, prompt and documents. Those that hold anything unreadable weigh less than
-    readable ones and more than none.
+    readable ones and more than none; hidden and empty text weighs nothing.
     """
     flags = (raw.complete << 9) | (tokens << 8) | min(127, len(raw.attributes))
-    for content, bit in zip(contents, (1 << 12, 1 << 11, 1 << 10), strict=True):
+    outputs, inputs, documents = contents
+    for content, bit in ((outputs, 1 << 12), (inputs, 1 << 11), (documents, 1 << 10)):
         if content:
-            flags |= (1 << 7) if holds_unreadable(content) else bit
+            if holds_unreadable(content):
+                flags |= 1 << 7
+            elif content is documents or says_something(content):
+                flags |= bit
     return flags
 
 

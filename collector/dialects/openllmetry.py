@@ -93,6 +93,8 @@ _LIBRARIES = frozenset(
 _SCOPE = "opentelemetry.instrumentation."
 # What stands for the text that a provider's content filter held back.
 _FILTERED = "FILTERED"
+# A call of a model that names the documents it was given says so here, and stays a call of a model.
+_NAMED = "gen_ai.operation.name"
 # Most messages are these and need no more than their text; what may be a list, a mark or a filter's word begins so.
 _SIMPLE = frozenset({"role", "content", "finish_reason"})
 _PLAIN_ROLES = ("user", "assistant", "system")
@@ -113,7 +115,7 @@ def read(span: RawSpan) -> Reading:
     inputs, outputs, reasons = _flattened(attributes)
     documents = _documents(span.events) if span.events else []
     return Reading(
-        operation="retrieval" if documents else _operation(attributes),
+        operation=_operation(attributes) or ("retrieval" if documents and _NAMED not in attributes else None),
         provider=first_text(attributes, PROVIDER),
         model=first_text(attributes, MODEL),
         request_model=first_text(attributes, REQUEST_MODEL),

@@ -16,7 +16,7 @@ _SIGNS = {"ok": "ok      ", "warning": "warning ", "problem": "PROBLEM "}
 @click.command()
 @click.option("--json", "as_json", is_flag=True, help="Print JSON lines.")
 def doctor(as_json: bool) -> None:
-    """Look at packages, disk, database, models, server, exporters and clock; exit 1 when there is a problem."""
+    """Look at packages, disk, database, keys, models, server, exporters and clock; exit 1 when there is a problem."""
     problems = 0
     for finding in examine(load_settings()):
         problems += finding.level == "problem"

@@ -13,6 +13,8 @@ from custodes.cli.database import open_configured
 from custodes.kernel.clock import ns_to_rfc3339, system_clock
 from policies.rules.duration import parse_duration
 
+_DEFAULT_PROJECT = "default"
+
 
 def local_actor() -> str:
     """Return who is at this terminal, for the audit trail."""
@@ -28,7 +30,7 @@ def key() -> None:
 
 
 @key.command()
-@click.option("--project", default="default", show_default=True, help="Project the key belongs to.")
+@click.option("--project", default=_DEFAULT_PROJECT, show_default=True, help="Project the key belongs to.")
 @click.option("--role", type=click.Choice(ROLES), required=True, help="What the key may do.")
 @click.option("--expires", metavar="DURATION", help="Lifetime, e.g. 90d or 12h; without it the key never expires.")
 @click.option("--note", default="", help="What the key is for.")
@@ -64,7 +66,8 @@ def create(
     else:
         click.echo(made.text)
         click.echo(f"key {made.record.id} for project {project!r}, role {role}; it is not shown again", err=True)
-    if made.new_project:
+    # Nobody mistypes what they need not type: the first key of an installation makes this project.
+    if made.new_project and project != _DEFAULT_PROJECT:
         advice = f"if that is a typing error, run: custodes key revoke {made.record.id}"
         click.echo(f"project {project!r} is new; {advice}", err=True)
 

@@ -6,6 +6,7 @@ import json
 
 import click
 
+from collector.auth.store_projects import require_project
 from collector.rest.parameters import parse_time
 from collector.rest.queries.ledger import LedgerTotals, load_ledger
 from custodes.cli.database import open_configured
@@ -24,6 +25,7 @@ def ledger(project: str, start: str | None, end: str | None, service: str | None
     from_ns = None if start is None else parse_time("from", start, now_ns)
     to_ns = None if end is None else parse_time("to", end, now_ns)
     with open_configured().read() as tx:
+        require_project(tx, project)
         totals = load_ledger(tx, project, from_ns=from_ns, to_ns=to_ns, service=service)
     if as_json:
         click.echo(json.dumps(totals.to_json()))

@@ -11,11 +11,12 @@ from importlib.metadata import PackageNotFoundError, version
 import httpx
 from sqlalchemy import select
 
+from collector.content import check_contents
 from custodes.db import Database, open_database, sqlite_file
 from custodes.db.migrate import current_revision, head_revision
 from custodes.db.tables import ingest_batch
 from custodes.kernel.clock import SECOND_NS, ns_to_rfc3339, system_clock
-from custodes.kernel.errors import CustodesError
+from custodes.kernel.errors import ConfigurationError, CustodesError
 from custodes.kernel.settings import Settings
 from custodes.runtime.batches import read_backlog
 from custodes.runtime.exporters import examine_exporters, examine_refusals
@@ -27,7 +28,7 @@ MIN_FREE_BYTES = 1 << 30
 
 
 def examine(settings: Settings) -> Iterator[Finding]:
-    """Yield findings about packages, data directory, database, models, server, clock and exporters."""
+    """Yield findings about packages, data directory, database, content key, models, server, clock and exporters."""
     yield from _packages()
     yield from _disk(settings)
     yield from _database(settings)
@@ -88,8 +89,24 @@ def _database(settings: Settings) -> Iterator[Finding]:
         yield Finding("problem", "database", f"at revision {current}, needed {head}", "run: custodes db upgrade")
         return
     yield Finding("ok", "database", f"{database.dialect} at revision {current}")
+    yield from _content_key(database, settings)
     yield from _traffic(database)
     database.dispose()
+
+
+def _content_key(database: Database, settings: Settings) -> Iterator[Finding]:
+    try:
+        path = check_contents(database, settings)
+    except ConfigurationError as error:
+        advice = "the server does not start until then; see CUSTODES_PRIVACY__KEY_DIR and docs/privacy.md"
+        yield Finding("problem", "content key", str(error), advice)
+        return
+    if path is not None:
+        yield Finding("ok", "content key", f"{path} belongs to this database")
+    elif settings.privacy.encrypt:
+        yield Finding("ok", "content key", "none yet; the first start makes one")
+    else:
+        yield Finding("ok", "content key", "none is needed: nothing is encrypted")
 
 
 def _traffic(database: Database) -> Iterator[Finding]:

@@ -14,8 +14,9 @@ from prometheus_client.parser import text_string_to_metric_families
 from collector.auth.store_projects import list_projects
 from collector.coverage import ServiceCoverage
 from collector.remedies import REFUSAL_REMEDIES, REJECTION_REMEDIES
+from collector.rest.queries.arrivals import count_dated_back
 from collector.rest.queries.coverage import load_coverage
-from collector.rest.queries.ledger import LedgerKey, find_services, sum_ledger
+from collector.rest.queries.ledger import LedgerKey, ServiceKey, find_services, sum_ledger
 from custodes.db import Database
 from custodes.kernel.clock import DAY_NS, HOUR_NS, ns_to_minute
 from custodes.runtime.finding import Finding
@@ -42,6 +43,8 @@ def examine_exporters(database: Database, now_ns: int) -> Iterator[Finding]:
         coverage = {name: load_coverage(tx, name, now_ns - DAY_NS, now_ns, now_ns) for name in projects}
         named = find_services(tx, from_minute=since, limit=_MAX_SERVICES)
         ledger = sum_ledger(tx, named, _OTHER, from_minute=since)
+        seen = {(project, one.service) for project, services in coverage.items() for one in services}
+        dated_back = count_dated_back(tx, set(named) - seen, now_ns - HOUR_NS)
     if not ledger and not any(coverage.values()):
         text = "no traffic in the last 24 hours"
         advice = "set OTEL_EXPORTER_OTLP_ENDPOINT to this server's address and send something"
@@ -49,8 +52,7 @@ def examine_exporters(database: Database, now_ns: int) -> Iterator[Finding]:
     for project, services in coverage.items():
         for one in services:
             yield _coverage_finding(_subject(project, one.service, projects), one)
-    seen = {(project, one.service) for project, services in coverage.items() for one in services}
-    yield from _dated_elsewhere(ledger, seen, projects)
+    yield from _dated_elsewhere(dated_back, projects)
     yield from _refused_spans(ledger, projects)
 
 
@@ -82,6 +84,8 @@ def _coverage_text(one: ServiceCoverage) -> str:
     if not one.exchanges:
         return f"{one.orphans} log events with messages, and no span they belong to"
     parts = [f"{one.with_text / one.exchanges:.0%} of {one.exchanges} exchanges carry text"]
+    if one.newest_traces is not None:
+        parts.append(f"in the newest {one.newest_traces} traces")
     if one.dialects:
         parts.append(f"as {', '.join(name for name, _ in one.dialects.most_common())}")
     counted = {
@@ -100,16 +104,15 @@ def _coverage_text(one: ServiceCoverage) -> str:
     return ", ".join(parts)
 
 
-def _dated_elsewhere(ledger: Counter[LedgerKey], seen: set[tuple[str, str]], projects: list[str]) -> Iterator[Finding]:
+def _dated_elsewhere(dated_back: dict[ServiceKey, int], projects: list[str]) -> Iterator[Finding]:
     """Yield services whose exchanges arrived in the last hour and are dated so early that coverage cannot see them."""
-    for (project, service, kind, _), number in sorted(ledger.items()):
-        if kind == "exchanges" and number and service != _OTHER and (project, service) not in seen:
-            yield Finding(
-                "warning",
-                _subject(project, service, projects),
-                f"{number} exchanges arrived in the last hour that are dated more than a day ago",
-                "old data is being sent again, or the client's clock is behind: synchronise it by NTP",
-            )
+    for (project, service), number in sorted(dated_back.items()):
+        yield Finding(
+            "warning",
+            _subject(project, service, projects),
+            f"{number} exchanges arrived in the last hour that are dated more than a day ago",
+            "old data is being sent again, or the client's clock is behind: synchronise it by NTP",
+        )
 
 
 def _refused_spans(ledger: Counter[LedgerKey], projects: list[str]) -> Iterator[Finding]:

@@ -197,6 +197,19 @@ class TestUpstreamThatFails:
         assert done.returncode == 2
         assert "--upstream" in done.stderr
 
+    @pytest.mark.parametrize("endpoint", ["nonsense", "ftp://x", "http://", "http://x:99999"])
+    def test_an_endpoint_that_is_none_stops_the_start(self, endpoint: str) -> None:
+        done = subprocess.run(
+            [sys.executable, "-m", "custodes", "proxy", "--upstream", closed_port(), "--endpoint", endpoint],
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
+        )
+        assert done.returncode == 2
+        assert "--endpoint" in done.stderr
+        assert "write it like http://127.0.0.1:4318" in done.stderr
+
 
 class Scripted:
     """An upstream that speaks raw bytes, so that every one of them can be compared."""

@@ -1,6 +1,7 @@
 """How much of what could be judged arrives: text, token usage, cost, attributes, times; per service.
 
-Looks at the newest traces and log events of the range only, so the cost has a bound whatever the traffic.
+Looks at the newest traces of each service and the newest log events of the range only, so the cost has a bound
+whatever the traffic, and a busy service hides no quiet one.
 """
 
 from __future__ import annotations
@@ -10,18 +11,27 @@ from typing import Any
 from sqlalchemy import ColumnElement, Integer, Select, Subquery, and_, case, cast, exists, func, or_, select
 
 from collector.coverage import ServiceCoverage
+from collector.price_files import load_default_prices
+from collector.prices import PriceBook
+from collector.store_prices import list_prices
 from custodes.db import ReadTx
-from custodes.db.tables import exchange, genai_event, ingest_batch, span, trace
+from custodes.db.tables import exchange, genai_event, ingest_batch, score, span, trace
 from custodes.kernel.clock import DAY_NS, MINUTE_NS
 
-MAX_TRACES = 5_000
-"""Most traces looked at, the newest of the range."""
+MAX_TRACES = 10_000
+"""Most traces looked at in all, shared out evenly between the services that begin them."""
+
+MAX_SERVICE_TRACES = 2_000
+"""Most traces looked at that one service begins, the newest of the range."""
+
+MAX_SERVICES = 200
+"""Most services whose traces are looked at, by name. Senders choose the names, so their number needs a bound."""
 
 MAX_EVENTS = 5_000
 """Most log events looked at, the newest of the range."""
 
-MAX_LAGS = 20_000
-"""Most exchanges whose delay is looked at."""
+MAX_LAGS = 5_000
+"""Most exchanges whose delay is looked at, among the traces that one service begins."""
 
 FUTURE_NS = DAY_NS
 """How far beyond the present traces are looked at: a clock that is ahead dates its traces there."""
@@ -38,6 +48,9 @@ OUTPUT_BIT = 1 << 12
 _INPUT_SIDE = 1
 _OUTPUT_SIDE = 2
 
+# Why text that arrived cannot be read any more; see collector.exchanges.
+_LOST_TEXT = ("erased", "content_unreadable")
+
 
 def load_coverage(tx: ReadTx, project: str, from_ns: int, to_ns: int, now_ns: int) -> list[ServiceCoverage]:
     """Return one entry per service with exchanges in the range, or messages without their span, by name.
@@ -45,17 +58,27 @@ def load_coverage(tx: ReadTx, project: str, from_ns: int, to_ns: int, now_ns: in
     A range that ends at ``now_ns`` goes on for :data:`FUTURE_NS`.
     """
     services: dict[str, ServiceCoverage] = {}
-    newest = _newest_traces(project, from_ns, to_ns + FUTURE_NS if to_ns == now_ns else to_ns)
-    for row in tx.execute(_counts(project, newest)):
-        _add(services.setdefault(row.service, ServiceCoverage(row.service)), row)
-    for row in tx.execute(_lags(project, newest)):
-        services.setdefault(row.service, ServiceCoverage(row.service)).lags_ns.append(int(row.lag_ns))
+    book = PriceBook(list_prices(tx, project), load_default_prices(), now_ns)
+    end_ns = to_ns + FUTURE_NS if to_ns == now_ns else to_ns
+    roots = list(tx.execute(_services(project, from_ns, end_ns)).scalars())
+    most = min(MAX_SERVICE_TRACES, MAX_TRACES // max(len(roots), 1))
+    for root in roots:
+        in_range = _traces(project, root, from_ns, end_ns)
+        newest = in_range.limit(most).subquery()
+        more = tx.execute(in_range.offset(most).limit(1)).first() is not None
+        for row in tx.execute(_counts(project, newest)):
+            found = services.setdefault(row.service, ServiceCoverage(row.service))
+            _add(found, row, book)
+            if more:
+                found.newest_traces = most
+        for row in tx.execute(_lags(project, newest)):
+            services.setdefault(row.service, ServiceCoverage(row.service)).lags_ns.append(int(row.lag_ns))
     for row in tx.execute(_orphans(project, from_ns, min(to_ns, now_ns - PATIENCE_NS))):
         services.setdefault(row.service, ServiceCoverage(row.service)).orphans += int(row.number)
     return [services[name] for name in sorted(services)]
 
 
-def _add(found: ServiceCoverage, row: Any) -> None:
+def _add(found: ServiceCoverage, row: Any, book: PriceBook) -> None:
     number, with_text = int(row.exchanges), int(row.with_text)
     found.dialects[row.dialect] += number
     found.exchanges += number
@@ -65,19 +88,50 @@ def _add(found: ServiceCoverage, row: Any) -> None:
     found.unreadable += int(row.unreadable)
     found.incomplete += int(row.incomplete)
     found.missing_usage += int(row.missing_usage)
-    if number > with_text:
-        found.silent[row.dialect] += number - with_text
-    if row.missing_cost:
+    found.missing_cost += int(row.missing_cost)
+    if row.silent:
+        found.silent[row.dialect] += int(row.silent)
+    # A price alters no call that is stored, so one that is known by now leaves nothing to change.
+    if row.missing_cost and book.find(row.provider, row.model) is None:
         found.unpriced[row.model] += int(row.missing_cost)
 
 
-def _newest_traces(project: str, from_ns: int, to_ns: int) -> Subquery:
+def _services(project: str, from_ns: int, to_ns: int) -> Select[Any]:
+    """Return the query of the services with traces in the range, by name.
+
+    Steps from name to name along the index: DISTINCT would read every trace there is.
+    """
+    names = select(func.min(trace.c.service).label("service")).where(trace.c.project_id == project).cte(recursive=True)
+    after = (
+        select(func.min(trace.c.service))
+        .where(trace.c.project_id == project, trace.c.service > names.c.service)
+        .correlate(names)
+        .scalar_subquery()
+    )
+    names = names.union_all(select(after).select_from(names).where(names.c.service.is_not(None)))
+    in_range = exists(
+        select(trace.c.id).where(
+            trace.c.project_id == project,
+            trace.c.service == names.c.service,
+            trace.c.start_ns >= from_ns,
+            trace.c.start_ns < to_ns,
+        )
+    )
+    return select(names.c.service).where(names.c.service.is_not(None), in_range).order_by("service").limit(MAX_SERVICES)
+
+
+def _traces(project: str, service: str, from_ns: int, to_ns: int) -> Select[Any]:
+    """Return the query of the traces that a service begins, newest first."""
+    columns = trace.c
     return (
-        select(trace.c.trace_id)
-        .where(trace.c.project_id == project, trace.c.start_ns >= from_ns, trace.c.start_ns < to_ns)
-        .order_by(trace.c.start_ns.desc())
-        .limit(MAX_TRACES)
-        .subquery()
+        select(columns.trace_id)
+        .where(
+            columns.project_id == project,
+            columns.service == service,
+            columns.start_ns >= from_ns,
+            columns.start_ns < to_ns,
+        )
+        .order_by(columns.start_ns.desc())
     )
 
 
@@ -87,14 +141,17 @@ def _counts(project: str, newest: Subquery) -> Select[Any]:
         or_(_has(INPUT_BIT), _logged(_INPUT_SIDE)),
         or_(_has(OUTPUT_BIT), _logged(_OUTPUT_SIDE)),
     )
+    arrived, lost = or_(on_span, anywhere), _text_lost()
     return (
         select(
             span.c.service,
             span.c.dialect,
+            span.c.provider,
             span.c.model,
             func.count().label("exchanges"),
-            _count(on_span).label("text_on_span"),
-            _count(or_(on_span, anywhere)).label("with_text"),
+            _count(and_(on_span, ~lost)).label("text_on_span"),
+            _count(and_(arrived, ~lost)).label("with_text"),
+            _count(and_(~arrived, ~lost)).label("silent"),
             cast(func.sum(span.c.dropped_attributes), Integer).label("dropped"),
             _count(_has(UNREADABLE_BIT)).label("unreadable"),
             _count(span.c.complete.is_(False)).label("incomplete"),
@@ -102,7 +159,7 @@ def _counts(project: str, newest: Subquery) -> Select[Any]:
             _count(span.c.cost_usd.is_(None)).label("missing_cost"),
         )
         .select_from(_exchanges(project, newest))
-        .group_by(span.c.service, span.c.dialect, span.c.model)
+        .group_by(span.c.service, span.c.dialect, span.c.provider, span.c.model)
     )
 
 
@@ -146,6 +203,11 @@ def _exchanges(project: str, newest: Subquery) -> Any:
 
 def _has(bit: int) -> ColumnElement[bool]:
     return span.c.completeness.bitwise_and(bit) != 0
+
+
+def _text_lost() -> ColumnElement[bool]:
+    """Whether scoring found the key of the text destroyed, or the text damaged."""
+    return exists(select(score.c.span_id).where(score.c.span_id == span.c.id, score.c.reason.in_(_LOST_TEXT)))
 
 
 def _logged(side: int) -> ColumnElement[bool]:

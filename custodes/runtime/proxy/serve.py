@@ -15,7 +15,7 @@ import uvicorn
 from custodes.kernel.logs import fields, get_logger
 from custodes.runtime.ports import bind_port
 from custodes.runtime.proxy.forward import Proxy
-from custodes.runtime.proxy.upstream import Upstream
+from custodes.runtime.proxy.upstream import Upstream, split_address
 from custodes_sdk.capture.otlp import Origin
 from custodes_sdk.capture.recorder import Recorder
 
@@ -48,9 +48,10 @@ def run_proxy(options: ProxyOptions, announce: Callable[[str], None]) -> None:
     """Pass calls on until SIGINT or SIGTERM; ``announce`` gets the address once the port answers.
 
     Then open calls may end within ``grace_s``, and captured ones are sent for at most five seconds more. Raises
-    ``ConfigurationError`` for an upstream or a port that cannot be used.
+    ``ConfigurationError`` for an upstream, an endpoint or a port that cannot be used.
     """
     upstream = Upstream.parse(options.upstream)
+    split_address("--endpoint", options.endpoint, "http://127.0.0.1:4318")
     origin = Origin(
         service=options.service,
         deployment=options.deployment,

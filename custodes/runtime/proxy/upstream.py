@@ -5,7 +5,7 @@ from __future__ import annotations
 import ssl
 from collections.abc import Iterable
 from dataclasses import dataclass
-from urllib.parse import urlsplit
+from urllib.parse import SplitResult, urlsplit
 
 import httpcore
 
@@ -43,6 +43,21 @@ _PROVIDERS = (
 )
 
 
+def split_address(option: str, address: str, example: str) -> SplitResult:
+    """Return the parts of an http or https address with a host and, if any, a port from 1 to 65535.
+
+    Raises ``ConfigurationError`` naming the option otherwise.
+    """
+    try:
+        parts = urlsplit(address)
+        usable = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
+    except ValueError as error:
+        raise ConfigurationError(f"{option} {address!r} is not an address: {error}; write it like {example}") from error
+    if not usable:
+        raise ConfigurationError(f"{option} {address!r} names no server; write it like {example}")
+    return parts
+
+
 @dataclass(frozen=True, slots=True)
 class Upstream:
     """Where calls go. ``path`` is empty or begins with a slash and ends without one."""
@@ -55,18 +70,10 @@ class Upstream:
     @classmethod
     def parse(cls, address: str) -> Upstream:
         """Return the upstream of an address; raise ``ConfigurationError`` for one that cannot be used."""
-        try:
-            parts = urlsplit(address)
-            port = parts.port
-        except ValueError as error:
-            raise ConfigurationError(f"--upstream {address!r} is not an address: {error}") from error
-        if parts.scheme not in ("http", "https") or not parts.hostname:
-            raise ConfigurationError(
-                f"--upstream {address!r} names no server; write it like https://api.openai.com or http://127.0.0.1:8000"
-            )
+        parts = split_address("--upstream", address, "https://api.openai.com or http://127.0.0.1:8000")
         if parts.query or parts.fragment or parts.username or parts.password:
             raise ConfigurationError("--upstream takes scheme, host, port and path only; clients send their own keys")
-        return cls(parts.scheme, parts.hostname, port, parts.path.rstrip("/"))
+        return cls(parts.scheme, parts.hostname or "", parts.port, parts.path.rstrip("/"))
 
     @property
     def authority(self) -> bytes:

@@ -83,7 +83,11 @@ class TestHints:
         (hint,) = whole(unpriced=unpriced).hints()
         assert "my-llama, gpt-x" in hint
         assert "custodes price set 'my-llama'" in hint
+        assert whole(missing_cost=10).hints() == []
         assert whole(unpriced=unpriced, missing_usage=10).hints() == [USAGE_REMEDY]
+
+    def test_text_that_arrived_and_was_erased_asks_for_nothing(self) -> None:
+        assert whole(with_text=0).hints() == []
 
     def test_a_few_exceptions_are_no_defect(self) -> None:
         assert whole(exchanges=100, with_text=91, missing_usage=10, incomplete=10, unpriced=Counter(m=10)).hints() == []

@@ -47,6 +47,13 @@ class TestOneInsideTheOther:
         assert repeats(exchange("all"), exchange("one", "all"), exchange("two", "all")) == {"all"}
 
 
+class TestWorkOfItsOwn:
+    def test_a_call_that_a_tool_makes_is_another_call(self) -> None:
+        tool = Member(b"tool", b"outer", False, 0, divides=True)
+        assert repeats(exchange("outer"), tool, exchange("inner", "tool")) == set()
+        assert repeats(exchange("outer"), tool, exchange("inner", "tool"), exchange("server", "inner")) == {"inner"}
+
+
 class TestSideBySide:
     def test_calls_of_one_agent_all_count(self) -> None:
         assert repeats(plain("agent"), exchange("one", "agent"), exchange("two", "agent")) == set()

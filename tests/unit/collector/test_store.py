@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import itertools
 import threading
 from collections import Counter
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -403,6 +405,30 @@ class TestCallsToldTwice:
             self.INNER: None if silent else 7,
         }
         assert rows_of(database, trace)[0].exchanges == 1
+
+    @pytest.mark.parametrize("order", list(itertools.permutations(range(3))), ids=str)
+    def test_the_span_that_links_them_may_come_at_any_time(
+        self, store: Store, database: Database, chat_span: Chat, raw_span: Callable[..., Any], order: tuple[int, ...]
+    ) -> None:
+        outer = chat_span(attributes={"gen_ai.usage.input_tokens": 7})
+        link = normalise(raw_span(span_id="3" * 16, parent_span_id=outer.span_id, name="POST"))
+        inner = replace(self.inner(chat_span), parent_span_id="3" * 16)
+        for place in order:
+            store([outer, link, inner][place])
+        rows = {row.span_id.hex(): row for row in rows_of(database, span)}
+        live = [one.span_id for one in rows_of(database, exchange) if not one.repeated]
+        assert live == [rows[self.INNER].id]
+        assert sum(row.input_tokens or 0 for row in rows.values()) == 7
+        assert rows_of(database, trace)[0].exchanges == 1
+
+    def test_a_call_that_a_tool_makes_inside_another_counts_as_well(
+        self, store: Store, database: Database, chat_span: Chat, raw_span: Callable[..., Any]
+    ) -> None:
+        attributes = {"gen_ai.operation.name": "execute_tool"}
+        tool = normalise(raw_span(span_id="3" * 16, parent_span_id=chat_span().span_id, attributes=attributes))
+        for one in (replace(self.inner(chat_span), parent_span_id="3" * 16), tool, chat_span()):
+            store(one)
+        assert [one.repeated for one in rows_of(database, exchange)] == [False, False]
 
     def test_what_is_taken_back_goes_to_the_batch_of_the_request_that_told_it_better(
         self, store: Store, database: Database, chat_span: Chat

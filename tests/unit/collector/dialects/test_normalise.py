@@ -218,3 +218,32 @@ class TestShapes:
         assert [one.service for one in spans] == ["a", "b", "a"]
         assert [one.session_id for one in spans] == ["s-a", "s-b", "s-a"]
         assert spans[0].attributes is not spans[2].attributes
+
+
+class TestSaysSomething:
+    """Coverage counts as text what can be read, so hidden and empty text must leave no mark."""
+
+    BOTH = (1 << 12) | (1 << 11)
+
+    @pytest.mark.parametrize("text", ["", "__REDACTED__", "[REDACTED]"])
+    def test_hidden_and_empty_text_is_none(self, raw_span: Raw, text: str) -> None:
+        messages = [{"role": role, "parts": [{"type": "text", "content": text}]} for role in ("user", "assistant")]
+        attributes = {"gen_ai.input.messages": messages[:1], "gen_ai.output.messages": messages[1:]}
+        assert normalise(raw_span(attributes=attributes)).completeness & self.BOTH == 0
+
+    def test_a_call_and_a_picture_are_something(self, raw_span: Raw) -> None:
+        picture = {"type": "uri", "modality": "image", "uri": "https://example.org/cat.png"}
+        call = {"type": "tool_call", "id": "1", "name": "look_up", "arguments": {}}
+        attributes = {
+            "gen_ai.input.messages": [{"role": "user", "parts": [picture]}],
+            "gen_ai.output.messages": [{"role": "assistant", "parts": [call]}],
+        }
+        assert normalise(raw_span(attributes=attributes)).completeness & self.BOTH == self.BOTH
+
+
+class TestDocumentsOnACall:
+    def test_a_call_with_documents_among_its_events_stays_a_call(self, raw_span: Raw) -> None:
+        event = RawEvent("db.query.result", 1, {"db.query.result.document": "The shop opens at nine."})
+        span = normalise(raw_span(attributes={"gen_ai.operation.name": "chat"}, events=[event]))
+        assert (span.operation, span.is_exchange) == ("chat", True)
+        assert [one["content"] for one in span.retrieved_documents] == ["The shop opens at nine."]

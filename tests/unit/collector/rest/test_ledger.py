@@ -8,14 +8,18 @@ from dataclasses import replace
 from typing import Any, ClassVar
 
 import pytest
+from sqlalchemy import select
 
 from collector.arrivals import prepare_request
 from collector.dialects.normalise import normalise
 from collector.dialects.span import NormalSpan
 from collector.otlp.spans import RawSpan, Rejection
+from collector.price_rows import Price
+from collector.rest.queries import coverage
 from collector.rest.queries.coverage import INPUT_BIT, OUTPUT_BIT, UNREADABLE_BIT
 from collector.store import store_requests
-from custodes.db.tables import genai_event
+from collector.store_prices import put_prices
+from custodes.db.tables import exchange, genai_event, score
 from custodes.kernel.clock import HOUR_NS, MINUTE_NS, ns_to_rfc3339
 
 Chat = Callable[..., NormalSpan]
@@ -129,6 +133,7 @@ class TestCoverage:
                 "service": "bot",
                 "dialects": {"otel_genai": 1},
                 "exchanges": 1,
+                "newest_traces": None,
                 "with_text_ratio": 1.0,
                 "text_from_logs": 0,
                 "dropped_attributes": 0,
@@ -169,6 +174,47 @@ class TestCoverage:
             ("bot", 2, 0.5),
             ("search", 1, 1.0),
         ]
+
+    def test_each_service_is_looked_at_by_itself_and_the_bound_is_said(
+        self, server: Any, chat: Chat, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(coverage, "MAX_TRACES", 4)
+        server.store(chat(0, service="quiet", age_s=3600), *[chat(number, age_s=60) for number in range(1, 6)])
+        assert [
+            (row["service"], row["exchanges"], row["newest_traces"]) for row in get(server, "coverage")["rows"]
+        ] == [
+            ("bot", 2, 2),
+            ("quiet", 1, None),
+        ]
+
+    def test_no_more_than_a_bound_of_services_is_looked_at(
+        self, server: Any, chat: Chat, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(coverage, "MAX_SERVICES", 2)
+        server.store(*[chat(number, service=name) for number, name in enumerate(["c", "", "a", "b"])])
+        assert [row["service"] for row in get(server, "coverage")["rows"]] == ["", "a"]
+
+    def test_a_price_that_is_known_by_now_is_not_asked_for(self, server: Any, chat: Chat) -> None:
+        server.store(chat(0, attributes=self.WHOLE))
+        assert "custodes price set" in get(server, "coverage")["rows"][0]["hint"]
+        known = Price(model="gpt", provider="", input_usd_per_mtok=1.0, output_usd_per_mtok=1.0)
+        with server.database.write() as tx:
+            put_prices(tx, "default", [known], actor="t", actor_role="", now_ns=server.now_ns)
+        row = get(server, "coverage")["rows"][0]
+        assert (row["missing_cost"], row["hint"]) == (1, None)
+
+    @pytest.mark.parametrize("reason", ["erased", "content_unreadable"])
+    def test_text_whose_key_is_gone_is_no_text_and_no_fault_of_the_client(
+        self, server: Any, chat: Chat, reason: str
+    ) -> None:
+        server.store(chat(0, attributes=self.WHOLE))
+        with server.database.write() as tx:
+            number = tx.execute(select(exchange.c.span_id)).scalar_one()
+            lost = {"state": "not_assessed", "reason": reason, "detector_id": 1, "scored_ns": server.now_ns}
+            tx.execute(score.insert().values([{"span_id": number, "metric": m, **lost} for m in ("a", "b")]))
+        row = get(server, "coverage")["rows"][0]
+        assert (row["exchanges"], row["with_text_ratio"], row["text_from_logs"]) == (1, 0.0, 0)
+        assert not any("CAPTURE" in hint for hint in row["hints"])
 
     @pytest.mark.parametrize(
         ("age_s", "skew_ms", "word"), [(-59, 60_000, "ahead"), (60, 0, None), (3601, -3_600_000, "behind")]

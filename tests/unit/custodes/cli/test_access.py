@@ -14,9 +14,11 @@ from click.testing import Result
 from sqlalchemy import select
 
 from collector.auth import Authenticator
+from collector.content.master import KEY_FILE, load_or_create_master_key
+from collector.content.store import record_fingerprint
 from collector.store_ledger import add_to_ledger
 from custodes.db import Database
-from custodes.db.tables import audit_intake
+from custodes.db.tables import audit_intake, project
 from custodes.kernel.clock import HOUR_NS, ns_to_minute, rfc3339_to_ns, system_clock
 from custodes.kernel.errors import AuthenticationError, ConflictError, InvalidInputError, MalformedError, NotFoundError
 
@@ -78,6 +80,14 @@ class TestKey:
     @pytest.mark.parametrize("overlap", ["soon", "12", "-1h"])
     def test_a_bad_overlap_is_a_usage_error(self, run: Run, overlap: str) -> None:
         assert run("key", "rotate", "00000000", f"--overlap={overlap}").exit_code == 2
+
+    def test_a_project_that_comes_with_its_first_key_is_named_unless_it_is_the_default_one(
+        self, run: Run, database: Database
+    ) -> None:
+        with database.write() as tx:
+            tx.execute(project.delete())
+        assert "is new" not in run("key", "create", "--role", "ingester", "--project", "default").stderr
+        assert "project 'shpo' is new" in run("key", "create", "--role", "ingester", "--project", "shpo").stderr
 
     def test_an_unknown_key_is_our_error(self, run: Run) -> None:
         assert isinstance(run("key", "rotate", "00000000").exception, NotFoundError)
@@ -149,7 +159,13 @@ class TestLedger:
         assert (found["received"], found["pending"], found["rejected"]) == (6, 1, {"too_deep": 1})
         assert json.loads(ok(run("ledger", "--json", "--to", "now-1h")))["received"] == 0
         assert json.loads(ok(run("ledger", "--json", "--service", "search")))["received"] == 0
+        ok(run("project", "create", "other"))
         assert json.loads(ok(run("ledger", "--json", "--project", "other")))["received"] == 0
+
+    def test_an_unknown_project_is_our_error(self, run: Run) -> None:
+        result = run("ledger", "--project", "nope")
+        assert isinstance(result.exception, NotFoundError)
+        assert "no project 'nope'" in str(result.exception)
 
     def test_a_time_that_is_none_is_our_error(self, run: Run) -> None:
         assert isinstance(run("ledger", "--from", "yesterday").exception, InvalidInputError)
@@ -174,3 +190,42 @@ class TestDoctor:
         (refused,) = [one for one in found if one["subject"] == "exporter of till in project shop"]
         assert "too_deep" in refused["text"]
         assert "CUSTODES_INGEST__MAX_DEPTH" in refused["advice"]
+
+    @pytest.mark.parametrize("defect", ["missing", "damaged", "another", "open", "none"])
+    def test_the_content_key_is_checked_as_at_the_start(
+        self, run: Run, database: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, defect: str
+    ) -> None:
+        with socket.socket() as listener:
+            listener.bind(("127.0.0.1", 0))
+            monkeypatch.setenv("CUSTODES_HTTP__PORT", str(listener.getsockname()[1]))
+            assert self.content_key(run)["text"] == "none yet; the first start makes one"
+            assert not (tmp_path / KEY_FILE).exists()
+            master = load_or_create_master_key(tmp_path)
+            with database.write() as tx:
+                record_fingerprint(tx, master.fingerprint, 0)
+            file = tmp_path / KEY_FILE
+            if defect == "missing":
+                file.unlink()
+            elif defect == "damaged":
+                file.write_text("x")
+            elif defect == "another":
+                file.unlink()
+                load_or_create_master_key(tmp_path)
+            elif defect == "open":
+                file.chmod(0o644)
+            found = self.content_key(run)
+        words = {
+            "missing": "restore it from your backup",
+            "damaged": "is damaged; restore it",
+            "another": "needs the same file",
+            "open": "chmod 600",
+            "none": "belongs to this database",
+        }
+        assert found["level"] == ("ok" if defect == "none" else "problem")
+        assert words[defect] in found["text"]
+        assert ("CUSTODES_PRIVACY__KEY_DIR" in found["advice"]) == (defect != "none")
+
+    def content_key(self, run: Run) -> dict[str, Any]:
+        found: list[dict[str, Any]] = [json.loads(line) for line in run("doctor", "--json").stdout.splitlines()]
+        (one,) = [one for one in found if one["subject"] == "content key"]
+        return one

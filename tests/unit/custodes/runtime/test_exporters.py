@@ -14,6 +14,7 @@ from collector.content import Contents
 from collector.dialects.normalise import normalise
 from collector.otlp.spans import RawSpan, Rejection
 from collector.remedies import REFUSAL_REMEDIES, REJECTION_REMEDIES, TEXT_REMEDIES
+from collector.rest.queries import coverage
 from collector.store import store_requests
 from custodes.db import Database
 from custodes.kernel.clock import DAY_NS, HOUR_NS, MINUTE_NS, SECOND_NS
@@ -118,6 +119,28 @@ class TestExporters:
         (found,) = examine(database)
         assert (found.level, found.subject) == ("warning", "exporter of bot")
         assert "1 exchanges arrived in the last hour that are dated more than a day ago" in found.text
+
+    def test_a_quiet_service_is_seen_beside_a_busy_one(
+        self, database: Database, send: Send, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(coverage, "MAX_SERVICE_TRACES", 3)
+        send("quiet", age_ns=30 * MINUTE_NS)
+        for _ in range(5):
+            send("busy")
+        busy, quiet = examine(database)
+        assert "of 3 exchanges carry text, in the newest 3 traces" in busy.text
+        assert "of 1 exchanges carry text" in quiet.text
+        assert "newest" not in quiet.text
+
+    def test_a_service_that_coverage_leaves_out_is_not_accused(
+        self, database: Database, send: Send, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(coverage, "MAX_SERVICES", 1)
+        send("a")
+        send("b")
+        send("c", age_ns=3 * DAY_NS)
+        assert [one.subject for one in examine(database) if "dated" in one.text] == ["exporter of c"]
+        assert not any("exporter of b" in one.subject for one in examine(database))
 
 
 class TestRefusals:
