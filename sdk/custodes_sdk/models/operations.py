@@ -77,7 +77,7 @@ class Coverage:
     """How complete one service's telemetry is; ``hints`` say what its exporter should change, the first first.
 
     ``clock_skew_ms`` is positive when the service's clock is ahead of the server's, negative when it is behind or
-    exports late.
+    exports late. ``newest_traces`` is how many of its traces were looked at, ``None`` when all were.
     """
 
     service: str
@@ -92,5 +92,6 @@ class Coverage:
     missing_cost: int = 0
     logs_without_span: int = 0
     clock_skew_ms: int | None = None
+    newest_traces: int | None = None
     hint: str | None = None
     hints: tuple[str, ...] = ()
