@@ -1,7 +1,7 @@
 """Does a span cost the same when there are millions of others? Over real HTTP, on SQLite, to five million spans.
 
 Takes a quarter of an hour and seven gigabytes of disk, so it runs only when named: ``python -m bench growth``.
-``CUSTODES_BENCH_GROWTH_SPANS`` sets another end. Bodies are reused with new trace ids: texts repeat, rows do not.
+``BENCH_GROWTH_SPANS`` sets another end. Bodies are reused with new trace ids: texts repeat, rows do not.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ _ID_TAG = b"\x0a\x10"
 
 def measure() -> list[Measurement]:
     """Return rate and CPU per span in windows of some 40,000 spans at growing numbers of stored spans."""
-    end = int(os.environ.get("CUSTODES_BENCH_GROWTH_SPANS", "5000000"))
+    end = int(os.environ.get("BENCH_GROWTH_SPANS", "5000000"))
     rng, texts = random.Random(5), make_texts()
     now_ns = time.time_ns() - 60_000_000_000
     templates = [make_body(rng, texts, traces=_TRACES_PER_BODY, start_ns=now_ns) for _ in range(_TEMPLATES)]

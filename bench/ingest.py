@@ -3,7 +3,7 @@
 The collector runs as ``custodes serve`` with its defaults: keys are checked, text is encrypted, every answer waits for
 the commit. The ceiling is measured in the same run, in this process and on one thread: parsing the same bodies with
 upb, walking every attribute, and inserting rows of the same size into a bare SQLite table. What counts is the ratio.
-``CUSTODES_BENCH_SPANS`` sets how many spans each figure rests on.
+``BENCH_SPANS`` sets how many spans each figure rests on.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ _INDEXES = (("trace_id", "span_id"), ("start_ns",), ("model",))
 
 def measure() -> list[Measurement]:
     """Return throughput, CPU, memory, disk and latency for every transport, the ceiling, and their ratio."""
-    spans = int(os.environ.get("CUSTODES_BENCH_SPANS", "61440"))
+    spans = int(os.environ.get("BENCH_SPANS", "61440"))
     ceiling = _measure_ceiling()
     found = [Measurement("ceiling: parse, walk and insert in one process", ceiling, "spans/s")]
     transports: tuple[Transport, ...] = ("http", "http+gzip", "grpc")
