@@ -113,7 +113,7 @@ def settle_repeats(tx: WriteTx, arrivals: Iterable[Arrival], stored: Sequence[St
             if span_id not in news or news[span_id].was_exchange:
                 marked[row_id] = brought_by[project, trace_id]
         if repeats:
-            # Copies of exchanges that were counted before are counted still.
+            # Each was counted in its trace's row: when it was stored, or just now when the row was written.
             fewer[project, trace_id] = len(repeats)
     uncount_spans(tx, sorted(uncounted))
     _mark(tx, sorted(marked))

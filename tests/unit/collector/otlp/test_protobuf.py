@@ -9,9 +9,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
-from opentelemetry.proto.common.v1.common_pb2 import AnyValue, ArrayValue, KeyValue
+from opentelemetry.proto.common.v1.common_pb2 import AnyValue, ArrayValue, KeyValue, KeyValueList
 from opentelemetry.proto.trace.v1.trace_pb2 import Span
 
+from collector.dialects.normalise import normalise
 from collector.otlp.attributes import AttributeReader, read_pair
 from collector.otlp.builder import RequestBuilder
 from collector.otlp.prescan import check_block_count
@@ -215,3 +216,37 @@ class TestPrescan:
     def test_it_jumps_over_fields_it_does_not_know(self) -> None:
         unknown = b"\x78\x05" + b"\x79" + b"\0" * 8 + b"\x7d" + b"\0" * 4 + wrap(14, b"abc")
         check_block_count(unknown + wrap(1, unknown + wrap(2, unknown + wrap(2, b""))), 1)
+
+
+class TestCredentials:
+    """Spans in which nothing can be a credential are not searched; whatever can be must be found all the same."""
+
+    @pytest.mark.parametrize(
+        "value",
+        [
+            AnyValue(string_value="Bearer abcdefghijklmnopqrst"),
+            AnyValue(string_value="key sk-abcdefghijklmnopqrstuv, please"),
+            AnyValue(array_value=ArrayValue(values=[AnyValue(string_value="BEARER abcdefghijklmnopqrst")])),
+            AnyValue(
+                kvlist_value=KeyValueList(values=[KeyValue(key="password", value=AnyValue(string_value="hunter2"))])
+            ),
+        ],
+        ids=["text", "inside a text", "in a list", "by its name in a value"],
+    )
+    def test_they_are_redacted_wherever_the_wire_holds_them(self, value: AnyValue, now_ns: int) -> None:
+        span = Span(attributes=[KeyValue(key="note", value=value)], events=[Span.Event(name="e")])
+        span.events[0].attributes.add(key="note").value.CopyFrom(value)
+        span.MergeFrom(GOOD)
+        decoded = decode_protobuf(wrap(1, wrap(2, wrap(2, span.SerializeToString()))), IngestSettings(), now_ns)
+        normal = normalise(decoded.spans[0])
+        for shown in (str(normal.attributes), str(normal.events)):
+            assert "[redacted]" in shown
+            assert "abcdefghij" not in shown
+            assert "hunter2" not in shown
+
+    def test_an_attribute_with_a_secret_name_is_redacted_whatever_it_holds(self, now_ns: int) -> None:
+        span = Span(attributes=[KeyValue(key="api_key", value=AnyValue(string_value="hunter2"))])
+        span.MergeFrom(GOOD)
+        decoded = decode_protobuf(wrap(1, wrap(2, wrap(2, span.SerializeToString()))), IngestSettings(), now_ns)
+        assert not decoded.spans[0].may_hold_credentials
+        assert normalise(decoded.spans[0]).attributes["api_key"] == "[redacted]"
