@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 import orjson
 
-from collector.content import Contents, PackedContents, content_to_json, span_aad
+from collector.content import Contents, PackedContents, content_to_json
 from collector.dialects.span import NormalSpan
 from collector.otlp.spans import Rejection
 from custodes.db.segments import Segment
@@ -61,6 +61,7 @@ class Arrival:
 
     ``request`` is the place of its request in the call that stores it. ``row_id`` becomes that of the stored row
     when the span turns out to be known already. ``row`` holds the values of ``SPAN_COLUMNS`` after the row number.
+    ``block`` is the place among ``packed.rows`` of the block that holds its content.
     """
 
     project: str
@@ -77,7 +78,8 @@ class Arrival:
     is_exchange: bool
     brings_context: bool
     row: tuple[object, ...]
-    content: tuple[int, bytes | None, bytes]
+    packed: PackedContents
+    block: int
     request: int = 0
     row_id: int = 0
     was_exchange: bool = False
@@ -133,14 +135,16 @@ def prepare_request(
             users.setdefault(one.trace_id, one.user_id)
     segments: dict[tuple[str, str, str, str], Segment] = {}
     ids = [(bytes.fromhex(one.trace_id), bytes.fromhex(one.span_id)) for one in spans]
-    bodies = [
-        (one.user_id or users.get(one.trace_id), span_aad(trace_id, span_id), content_to_json(one))
-        for one, (trace_id, span_id) in zip(spans, ids, strict=True)
-    ]
-    packed = contents.pack(project, bodies)
+    packed, places = contents.pack_spans(
+        project,
+        [
+            (one.user_id or users.get(one.trace_id), trace_id, span_id, content_to_json(one))
+            for one, (trace_id, span_id) in zip(spans, ids, strict=True)
+        ],
+    )
     arrivals = [
-        _make_arrival(project, one, trace_id, span_id, content, segments)
-        for one, (trace_id, span_id), content in zip(spans, ids, packed.rows, strict=True)
+        _make_arrival(project, one, trace_id, span_id, packed, block, segments)
+        for one, (trace_id, span_id), block in zip(spans, ids, places, strict=True)
     ]
     return IncomingRequest(project, arrivals, rejected, received_ns, packed)
 
@@ -157,7 +161,8 @@ def _make_arrival(
     one: NormalSpan,
     trace_id: bytes,
     span_id: bytes,
-    content: tuple[int, bytes | None, bytes],
+    packed: PackedContents,
+    block: int,
     segments: dict[tuple[str, str, str, str], Segment],
 ) -> Arrival:
     labels = (one.service, one.environment, one.deployment, one.model)
@@ -214,7 +219,8 @@ def _make_arrival(
         one.is_exchange,
         one.operation == "retrieval" and bool(one.retrieved_documents),
         row,
-        content,
+        packed,
+        block,
     )
 
 

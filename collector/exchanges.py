@@ -9,15 +9,16 @@ from typing import Any
 
 from sqlalchemy import select
 
-from collector.content import Contents, Unpacked, span_aad
+from collector.content import Contents, Unpacked
 from collector.dialects.events import combine_events, join_content, lacks_text
 from collector.dialects.exchange import ExchangeText, extract_exchange
 from collector.store_events import read_events
 from custodes.db.database import ReadTx
-from custodes.db.tables import exchange, span, span_content
+from custodes.db.tables import CONTENT_OF_SPAN, content_block, exchange, span
 
 MAX_CONTEXTS = 64
 _CHUNK = 500
+_CONTENT = (content_block.c.id.label("block"), content_block.c.codec, content_block.c.key_id, content_block.c.body)
 _GONE = ExchangeText(None, None, (), frozenset({"prompt", "response", "contexts"}))
 
 
@@ -63,7 +64,11 @@ def read_batch_exchanges(tx: ReadTx, contents: Contents, batch_id: int) -> list[
 
 def read_exchange(tx: ReadTx, contents: Contents, project: str, trace_id: str, span_id: str) -> StoredExchange | None:
     """Return one exchange by its ids in hex; ``None`` when the project has no such exchange."""
-    ids = (span.c.trace_id == bytes.fromhex(trace_id), span.c.span_id == bytes.fromhex(span_id))
+    ids = (
+        span.c.project_id == project,
+        span.c.trace_id == bytes.fromhex(trace_id),
+        span.c.span_id == bytes.fromhex(span_id),
+    )
     found = _read(tx, contents, exchange.c.project_id == project, *ids)
     return found[0] if found else None
 
@@ -83,12 +88,10 @@ def _read(tx: ReadTx, contents: Contents, *conditions: Any) -> list[StoredExchan
             span.c.input_tokens,
             span.c.output_tokens,
             span.c.dropped_attributes,
-            span_content.c.codec,
-            span_content.c.key_id,
-            span_content.c.body,
+            *_CONTENT,
         )
         .join(span, span.c.id == exchange.c.span_id)
-        .join(span_content, span_content.c.span_id == exchange.c.span_id)
+        .join(content_block, content_block.c.id == CONTENT_OF_SPAN)
         .where(*conditions, exchange.c.repeated.is_(False))
         .order_by(exchange.c.span_id)
     )
@@ -135,10 +138,10 @@ def _unpack(tx: ReadTx, contents: Contents, rows: Sequence[tuple[str, bytes, Any
     found: dict[int, Unpacked] = {}
     for project, numbers in places.items():
         stored = [
-            (row.codec, row.key_id, row.body, span_aad(row.trace_id, span_id))
+            (row.block, row.codec, row.key_id, row.body, row.trace_id, span_id)
             for _, span_id, row in (rows[number] for number in numbers)
         ]
-        found.update(zip(numbers, contents.unpack_each(tx, project, stored), strict=True))
+        found.update(zip(numbers, contents.unpack_spans(tx, project, stored), strict=True))
     return [found[place] for place in range(len(rows))]
 
 
@@ -198,9 +201,8 @@ def _read_retrievals(
     for project, trace_id in traces:
         by_project[project].add(trace_id)
     columns = (span.c.trace_id, span.c.span_id, span.c.end_ns)
-    content_columns = (span_content.c.codec, span_content.c.key_id, span_content.c.body)
     statement = (
-        select(*columns, *content_columns).join(span_content, span_content.c.span_id == span.c.id).order_by(span.c.id)
+        select(*columns, *_CONTENT).join(content_block, content_block.c.id == CONTENT_OF_SPAN).order_by(span.c.id)
     )
     for project, wanted in sorted(by_project.items()):
         ids = sorted(wanted)

@@ -75,8 +75,8 @@ def store_requests(
     counts = [_count_rejected(request) for request in requests]
     arrivals = _take_best_copies(requests, counts)
     uncount_repeats(arrivals)
-    _keep_keys(tx, requests, contents)
-    written = write_spans(tx, arrivals, row_ids.take(len(arrivals)))
+    contents.keep_all_keys(tx, [request.packed for request in requests])
+    written = write_spans(tx, arrivals, row_ids)
     write_traces(tx, written.fresh, written.replaced, row_ids)
     changed = [*written.fresh, *written.replaced]
     earlier = load_stored_exchanges(tx, changed)
@@ -112,15 +112,6 @@ def store_requests(
         for request, batch_id, count in zip(requests, batch_ids, counts, strict=True)
     ]
     return Stored(outcomes, found)
-
-
-def _keep_keys(tx: WriteTx, requests: Sequence[IncomingRequest], contents: Contents) -> None:
-    """Store the keys that content needs, and take over what was packed afresh because its key is gone."""
-    changed = {id(packed) for packed in contents.keep_all_keys(tx, [request.packed for request in requests])}
-    for request in requests:
-        if id(request.packed) in changed:
-            for arrival, row in zip(request.arrivals, request.packed.rows, strict=True):
-                arrival.content = row
 
 
 def _count_rejected(request: IncomingRequest) -> LedgerCounts:

@@ -23,11 +23,11 @@ from typing import Any
 from sqlalchemy import bindparam, insert, select, tuple_, update
 
 from collector.arrivals import fit_text
-from collector.content import Contents, PackedContents, span_aad
+from collector.content import Contents, PackedContents
 from collector.content.body import to_json
 from collector.dialects.events import GenAiEvent, lacks_text
 from custodes.db.database import ReadTx, WriteTx
-from custodes.db.tables import exchange, genai_event, ingest_batch, span, span_content
+from custodes.db.tables import CONTENT_OF_SPAN, content_block, exchange, genai_event, ingest_batch, span
 
 _CHUNK = 500
 
@@ -214,18 +214,19 @@ def _silent_exchanges(tx: WriteTx, contents: Contents, project: str, keys: Seque
     for start in range(0, len(keys), _CHUNK):
         statement = (
             select(span.c.id, span.c.trace_id, span.c.span_id)
-            .add_columns(span_content.c.codec, span_content.c.key_id, span_content.c.body)
+            .add_columns(content_block.c.id.label("block"), content_block.c.codec)
+            .add_columns(content_block.c.key_id, content_block.c.body)
             .join(exchange, exchange.c.span_id == span.c.id)
-            .join(span_content, span_content.c.span_id == span.c.id)
+            .join(content_block, content_block.c.id == CONTENT_OF_SPAN)
             .where(
                 span.c.project_id == project,
                 tuple_(span.c.trace_id, span.c.span_id).in_(keys[start : start + _CHUNK]),
             )
         )
         rows = tx.execute(statement).all()
-        stored = [(row.codec, row.key_id, row.body, span_aad(row.trace_id, row.span_id)) for row in rows]
-        for row, content in zip(rows, contents.unpack(tx, project, stored), strict=True):
-            if content is not None and lacks_text(content):
+        stored = [(row.block, row.codec, row.key_id, row.body, row.trace_id, row.span_id) for row in rows]
+        for row, one in zip(rows, contents.unpack_spans(tx, project, stored), strict=True):
+            if one.content is not None and lacks_text(one.content):
                 found.append(row.id)
     return sorted(found)
 

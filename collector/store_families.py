@@ -14,8 +14,11 @@ from collector.store_spans import uncount_spans
 from custodes.db.database import WriteTx
 from custodes.db.tables import exchange, span, trace
 
-_CHUNK = 256
 _PAIR = 2
+_STORED_EXCHANGES = """
+SELECT exchange.span_id, exchange.project_id, exchange.trace_id, span.start_ns
+FROM exchange JOIN span ON span.id = exchange.span_id WHERE NOT exchange.repeated AND exchange.trace_id IN
+"""
 TraceKey = tuple[str, bytes]
 
 
@@ -56,20 +59,12 @@ def load_stored_exchanges(tx: WriteTx, arrivals: Iterable[Arrival]) -> list[Stor
     """
     keys = {(one.project, one.trace_id) for one in arrivals}
     wanted = sorted({trace_id for _, trace_id in keys})
-    found: list[StoredExchangeRow] = []
-    columns = (exchange.c.span_id, exchange.c.project_id, exchange.c.trace_id, span.c.start_ns)
-    chosen = exchange.c.trace_id.in_(bindparam("wanted", expanding=True))
-    statement = (
-        select(*columns).join(span, span.c.id == exchange.c.span_id).where(chosen, exchange.c.repeated.is_(False))
-    )
-    for start in range(0, len(wanted), _CHUNK):
-        rows = tx.execute(statement, {"wanted": wanted[start : start + _CHUNK]})
-        found += [
-            StoredExchangeRow(row.span_id, row.project_id, row.trace_id, row.start_ns)
-            for row in rows
-            if (row.project_id, row.trace_id) in keys
-        ]
-    return found
+    rows = tx.select_in(_STORED_EXCHANGES, wanted)
+    return [
+        StoredExchangeRow(row_id, project, bytes(trace_id), start_ns)
+        for row_id, project, trace_id, start_ns in rows
+        if (project, bytes(trace_id)) in keys
+    ]
 
 
 def settle_repeats(tx: WriteTx, arrivals: Iterable[Arrival], stored: Sequence[StoredExchangeRow]) -> dict[int, int]:

@@ -12,6 +12,7 @@ from typing import Any, Literal
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
+from collector.content.blocks import BLOCK, SpanBody, gather_blocks
 from collector.content.codecs import Codecs
 from collector.content.keys import DataKey, KeyRing
 from collector.content.masking import Masker
@@ -21,6 +22,7 @@ from collector.content.store import (
     has_live_keys,
     insert_keys,
     lock_keys,
+    read_destroyed_ids,
     read_fingerprint,
     read_keys,
     record_fingerprint,
@@ -40,11 +42,14 @@ PackedRow = tuple[int, bytes | None, bytes]
 StoredRow = tuple[int, bytes | None, bytes, bytes]
 """Codec, key id, bytes, and what bound them to their place when they were packed."""
 
+SpanRow = tuple[int, int | None, bytes | None, bytes | None, bytes, bytes]
+"""Number of the content row, codec, key id and bytes (``None`` without one), trace id and span id."""
+
 _NONCE_BYTES = 12
 
 
 def span_aad(trace_id: bytes, span_id: bytes) -> bytes:
-    """Return what binds the content of a span to it; within its project, which is bound too."""
+    """Return what binds the content of a single span to it; within its project, which is bound too."""
     return trace_id + span_id
 
 
@@ -94,12 +99,32 @@ class Contents:
 
         Raises ``DatabaseError`` when keys cannot be looked up.
         """
-        compressed = self._codecs.compress(self._mask([body for _, _, body in bodies]))
+        masked = self._mask([body for _, _, body in bodies])
+        owners = [(subject, aad) for subject, aad, _ in bodies]
+        return self._seal(project, owners, self._codecs.compress(masked))
+
+    def pack_spans(self, project: str, spans: Sequence[SpanBody]) -> tuple[PackedContents, list[int]]:
+        """Return blocks that hold the content of these spans, and for each span the place of its block among them.
+
+        Otherwise as :meth:`pack`.
+        """
+        if self._masker is not None:
+            # Before the blocks are made: digits of an id must not be taken for somebody's number.
+            masked = self._mask([body for _, _, _, body in spans])
+            spans = [(*one[:3], body) for one, body in zip(spans, masked, strict=True)]
+        blocks = gather_blocks(spans)
+        owners = [(subject, trace_id) for subject, trace_id, _ in blocks.bodies]
+        compressed = self._codecs.compress([body for _, _, body in blocks.bodies])
+        return self._seal(project, owners, [(BLOCK + codec, body) for codec, body in compressed]), blocks.places
+
+    def _seal(
+        self, project: str, owners: list[tuple[str | None, bytes]], compressed: Sequence[tuple[int, bytes]]
+    ) -> PackedContents:
+        """Return the rows of what is compressed, encrypted unless the settings say otherwise."""
         if self._ring is None or not self._settings.encrypt:
             return PackedContents(project, [(codec, None, body) for codec, body in compressed])
-        owners = [(subject, aad) for subject, aad, _ in bodies]
         keys = self._ring.take(project, dict(Counter(subject for subject, _ in owners)))
-        nonces = os.urandom(_NONCE_BYTES * len(bodies))
+        nonces = os.urandom(_NONCE_BYTES * len(owners))
         prefix = project.encode() + b"\0"
         rows: list[PackedRow] = []
         for place, ((codec, body), (subject, aad)) in enumerate(zip(compressed, owners, strict=True)):
@@ -116,28 +141,22 @@ class Contents:
         """
         self.keep_all_keys(tx, [packed])
 
-    def keep_all_keys(self, tx: WriteTx, group: Sequence[PackedContents]) -> list[PackedContents]:
-        """As :meth:`keep_keys` for several at once, in two statements.
-
-        Returns those whose rows changed: whoever copied rows of theirs must copy them again.
-        """
+    def keep_all_keys(self, tx: WriteTx, group: Sequence[PackedContents]) -> None:
+        """As :meth:`keep_keys` for several at once, in two statements."""
         needed = {key_id for packed in group for key_id in packed.keys}
         if not needed:
-            return []
+            return
         lock_keys(tx, {packed.project for packed in group if packed.keys})
-        stored = read_keys(tx, needed)
-        changed: dict[int, PackedContents] = {}
+        gone: set[bytes] = set()
         # The successor of a destroyed key may have been destroyed as well, so look until none is left.
-        while destroyed := {row.id for row in stored.values() if row.wrapped is None} & needed:
+        while destroyed := read_destroyed_ids(tx, needed):
+            gone |= destroyed
             for packed in group:
                 if not destroyed.isdisjoint(packed.keys):
-                    self._seal_anew(packed, destroyed)
-                    changed[id(packed)] = packed
+                    self._seal_anew(packed, gone)
             needed = {key_id for packed in group for key_id in packed.keys}
-            stored.update(read_keys(tx, needed - stored.keys()))
         keys = {key_id: key.row for packed in group for key_id, key in packed.keys.items()}
-        insert_keys(tx, [row for key_id, row in keys.items() if key_id not in stored])
-        return list(changed.values())
+        insert_keys(tx, keys.values())
 
     def unpack(self, tx: ReadTx, project: str, rows: Sequence[StoredRow]) -> list[dict[str, Any] | None]:
         """Return the content of rows, in order; ``None`` where it is damaged or its key was destroyed."""
@@ -163,6 +182,22 @@ class Contents:
                 found.append(_DAMAGED if plain is None else self._decode(codec, plain))
         return found
 
+    def unpack_spans(self, tx: ReadTx, project: str, rows: Sequence[SpanRow]) -> list[Unpacked]:
+        """Return the content of spans of ``project``, in order, or why there is none; each block is opened once.
+
+        A span without a content row has an empty one.
+        """
+        stored: dict[int, StoredRow] = {}
+        for number, codec, key_id, body, trace_id, span_id in rows:
+            if codec is not None and body is not None:
+                bound = trace_id if codec & BLOCK else span_aad(trace_id, span_id)
+                stored.setdefault(number, (codec, key_id, body, bound))
+        opened = dict(zip(stored, self.unpack_each(tx, project, list(stored.values())), strict=True))
+        return [
+            Unpacked({}) if codec is None else _pick(opened[number], codec, span_id)
+            for number, codec, _, _, _, span_id in rows
+        ]
+
     def destroy_subject_keys(self, tx: WriteTx, project: str, subject: str) -> int:
         """Destroy every key of a person in ``project`` and return how many there were.
 
@@ -186,7 +221,7 @@ class Contents:
 
     def _decode(self, codec: int, body: bytes) -> Unpacked:
         try:
-            return Unpacked(self._codecs.decode(codec, body))
+            return Unpacked(self._codecs.decode(codec & ~BLOCK, body))
         except MalformedError:
             return _DAMAGED
 
@@ -207,6 +242,14 @@ class Contents:
             packed.keys[key.row.id] = key
         for key_id in destroyed & packed.keys.keys():
             del packed.keys[key_id]
+
+
+def _pick(opened: Unpacked, codec: int, span_id: bytes) -> Unpacked:
+    """Return the content of one span out of its row; a block that does not name the span was put in another's place."""
+    if opened.content is None or not codec & BLOCK:
+        return opened
+    content = opened.content.get(span_id.hex())
+    return Unpacked(content) if isinstance(content, dict) else _DAMAGED
 
 
 def _unseal(cipher: AESGCM | None, body: bytes, bound: bytes) -> bytes | None:

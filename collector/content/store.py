@@ -57,11 +57,17 @@ def read_keys(tx: ReadTx, ids: Collection[bytes]) -> dict[bytes, KeyRow]:
     return found
 
 
+def read_destroyed_ids(tx: ReadTx, ids: Collection[bytes]) -> set[bytes]:
+    """Return which of these ids are those of keys that were destroyed."""
+    rows = tx.select_in("SELECT id FROM content_key WHERE wrapped_key IS NULL AND id IN", sorted(ids))
+    return {bytes(row[0]) for row in rows}
+
+
 def insert_keys(tx: WriteTx, keys: Iterable[KeyRow]) -> None:
     """Store keys; those stored already stay as they are."""
     rows = [(one.id, one.project, one.subject_digest, one.wrapped, one.created_ns) for one in keys]
     # In the order of their ids, so that two writers that store the same keys wait rather than deadlock.
-    tx.execute_driver(tx.bulk_insert_sql(content_key, _COLUMNS) + " ON CONFLICT (id) DO NOTHING", sorted(rows))
+    tx.bulk_insert(content_key, _COLUMNS, sorted(rows), on_conflict="ON CONFLICT (id) DO NOTHING")
 
 
 def destroy_keys(tx: WriteTx, project: str, subject_digest: bytes, now_ns: int) -> int:

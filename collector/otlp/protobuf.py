@@ -11,7 +11,6 @@ from google.protobuf.message import DecodeError
 
 from collector.otlp.attributes import AttributeReader
 from collector.otlp.builder import RequestBuilder, not_otlp_protobuf
-from collector.otlp.credentials import mentions_credentials
 from collector.otlp.prescan import check_block_count, count_fields
 from collector.otlp.spans import Attributes, DecodedRequest, RawEvent
 from collector.otlp.value_limits import Refused
@@ -47,8 +46,8 @@ class ProtobufDecoder:
             resource = self._attributes.read_resource(builder, resource_spans.resource.attributes)
             for scope_spans in resource_spans.scope_spans:
                 scope = str(scope_spans.scope.name, "utf-8", "replace")
+                builder.count_spans(len(scope_spans.spans))
                 for span in scope_spans.spans:
-                    builder.count_span()
                     try:
                         self._add_span(builder, resource, scope, span)
                     except Refused as refusal:
@@ -63,7 +62,6 @@ class ProtobufDecoder:
             span = self._wire.span.FromString(encoded)
         except DecodeError as error:
             raise Refused("malformed") from error
-        builder.saw_names = False
         status = span.status
         message = status.message
         attributes = self._attributes.read(builder, span.attributes)
@@ -83,7 +81,6 @@ class ProtobufDecoder:
             attributes=attributes,
             events=events,
             dropped_attributes=span.dropped_attributes_count,
-            may_hold_credentials=builder.saw_names or mentions_credentials(encoded),
         )
 
     def _read_events(self, builder: RequestBuilder, events: Any) -> list[RawEvent]:

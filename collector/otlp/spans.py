@@ -30,7 +30,6 @@ class RawSpan:
     Ids are lower-case hex (32 and 16 characters) and never all zeros. ``start_ns ≤ end_ns``, both below
     2^63. ``complete`` is false when the client sent no end, or one before the start; ``end_ns`` is then
     ``start_ns``. ``resource`` is shared by the spans of one resource block: read it, never change it.
-    ``may_hold_credentials`` is false only where the wire was looked at and no value can need redaction.
     """
 
     resource: Attributes
@@ -48,7 +47,6 @@ class RawSpan:
     attributes: Attributes
     events: list[RawEvent]
     dropped_attributes: int
-    may_hold_credentials: bool = True
 
 
 @dataclass(frozen=True, slots=True, order=True)

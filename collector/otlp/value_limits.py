@@ -17,16 +17,12 @@ class Refused(Exception):
 
 
 class ValueLimits:
-    """Checks values against ``settings``; whatever is over a limit raises :class:`Refused`.
-
-    ``saw_names`` is set where a value is read that holds named values; whoever wants to know resets it before.
-    """
+    """Checks values against ``settings``; whatever is over a limit raises :class:`Refused`."""
 
     def __init__(self, settings: IngestSettings) -> None:
         self.max_depth = settings.max_depth
         self.max_attributes = settings.max_attributes
         self.max_attribute_bytes = settings.max_attribute_bytes
-        self.saw_names = False
         self._nested_bytes = 0
 
     def check_text(self, text: str) -> str:

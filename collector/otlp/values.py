@@ -126,7 +126,6 @@ def read_value(limits: ValueLimits, value: AnyValue, depth: int) -> Value:
         return [_read_inner(limits, one, depth + 1) for one in values]
     if kind == "kvlist_value":
         pairs = value.kvlist_value.values
-        limits.saw_names = True
         limits.open_nested(depth, len(pairs))
         return {pair.key: _read_inner(limits, pair.value, depth + 1) for pair in pairs}
     # No value at all, or a kind that came into the protocol later and that this release cannot read.

@@ -19,7 +19,7 @@ from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.exc import ArgumentError, DataError, DBAPIError, IntegrityError, NoSuchModuleError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 
-from custodes.db.bulk import Row, insert_rows
+from custodes.db.bulk import Row, insert_rows, select_in
 from custodes.kernel.errors import ConfigurationError, ConflictError, DatabaseError, InvalidInputError
 
 Dialect = Literal["sqlite", "postgresql"]
@@ -43,6 +43,13 @@ class ReadTx:
         if not isinstance(result, CursorResult):
             raise TypeError(f"a statement must give a cursor result, not {type(result).__name__}")
         return result
+
+    def select_in(self, sql: str, values: Sequence[Any]) -> list[Row]:
+        """Run driver-level SQL that ends in ``IN``, without values before it, for any number of values.
+
+        The fast way to look many keys up: see :func:`custodes.db.bulk.select_in`.
+        """
+        return select_in(self._connection, sql, values)
 
 
 class WriteTx(ReadTx):

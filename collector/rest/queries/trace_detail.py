@@ -7,7 +7,7 @@ from typing import Any
 import orjson
 from sqlalchemy import select
 
-from collector.content import Contents, Unpacked, span_aad
+from collector.content import Contents, Unpacked
 from collector.dialects.events import GenAiEvent, combine_events, join_content
 from collector.dialects.exchange import ExchangeText
 from collector.exchanges import StoredExchange, read_exchange, read_trace_exchanges
@@ -18,7 +18,7 @@ from collector.rest.queries.trace_rows import trace_segments
 from collector.store_events import read_trace_events
 from collector.store_feedback import opinions_of_trace
 from custodes.db import ReadTx
-from custodes.db.tables import exchange, span, span_content, trace
+from custodes.db.tables import CONTENT_OF_SPAN, content_block, exchange, span, trace
 from custodes.kernel.clock import ns_to_rfc3339
 
 MAX_SPANS = 5_000
@@ -39,8 +39,9 @@ def load_trace(
     if row is None:
         return None
     statement = (
-        select(span, span_content.c.codec, span_content.c.key_id, span_content.c.body)
-        .outerjoin(span_content, span_content.c.span_id == span.c.id)
+        select(span, content_block.c.codec, content_block.c.key_id, content_block.c.body)
+        .add_columns(CONTENT_OF_SPAN.label("block"))
+        .outerjoin(content_block, content_block.c.id == CONTENT_OF_SPAN)
         .where(span.c.project_id == project, span.c.trace_id == trace_id)
         .order_by(span.c.start_ns, span.c.id)
         .limit(MAX_SPANS + 1)
@@ -96,11 +97,8 @@ def _describe(tx: ReadTx, stored: list[StoredExchange], text_visible: bool) -> l
 
 def _unpack(tx: ReadTx, contents: Contents, project: str, spans: list[Any]) -> dict[int, Unpacked]:
     """Return the content of spans by their row numbers; a span without a content row has an empty one."""
-    stored = [row for row in spans if row.body is not None]
-    rows = [(row.codec, row.key_id, row.body, span_aad(row.trace_id, row.span_id)) for row in stored]
-    found = {row.id: Unpacked({}) for row in spans}
-    found.update(zip([row.id for row in stored], contents.unpack_each(tx, project, rows), strict=True))
-    return found
+    rows = [(one.block, one.codec, one.key_id, one.body, one.trace_id, one.span_id) for one in spans]
+    return dict(zip([one.id for one in spans], contents.unpack_spans(tx, project, rows), strict=True))
 
 
 def _span_to_json(row: Any, unpacked: Unpacked, events: list[GenAiEvent], text_visible: bool) -> dict[str, Any]:

@@ -18,9 +18,18 @@ from custodes.db.tables.governance import (
 from custodes.db.tables.prices import price
 from custodes.db.tables.scores import detector, embedding, rollup_minute, score, segment
 from custodes.db.tables.signals import genai_event, metric_point, metric_series
-from custodes.db.tables.traffic import exchange, ingest_batch, ledger_minute, span, span_content, trace
+from custodes.db.tables.traffic import (
+    CONTENT_OF_SPAN,
+    content_block,
+    exchange,
+    ingest_batch,
+    ledger_minute,
+    span,
+    trace,
+)
 
 __all__ = [
+    "CONTENT_OF_SPAN",
     "METADATA",
     "api_key",
     "audit_checkpoint",
@@ -28,6 +37,7 @@ __all__ = [
     "audit_intake",
     "audit_leaf",
     "audit_tile",
+    "content_block",
     "content_key",
     "content_master",
     "decision",
@@ -54,6 +64,5 @@ __all__ = [
     "score",
     "segment",
     "span",
-    "span_content",
     "trace",
 ]

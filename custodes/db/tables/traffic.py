@@ -16,6 +16,7 @@ from sqlalchemy import (
     Text,
     UniqueConstraint,
     false,
+    func,
 )
 
 from custodes.db.tables.base import METADATA, row_number, time_ns
@@ -93,20 +94,27 @@ span = Table(
     Column("dropped_attributes", Integer, nullable=False),
     # How much the stored copy knows; a later copy with a higher figure replaces it.
     Column("completeness", Integer, nullable=False),
+    # The ``content_block`` that holds its text; NULL in rows of earlier releases: there it has the number of the span.
+    Column("content_id", row_number()),
     UniqueConstraint("project_id", "trace_id", "span_id"),
 )
 
-span_content = Table(
-    "span_content",
+content_block = Table(
+    "content_block",
     METADATA,
-    Column("span_id", row_number(), primary_key=True, autoincrement=False),
-    # How ``body`` is compressed: 0 JSON, 1 zlib, 2 zstd, 3 zstd with the dictionary of version 1.
+    Column("id", row_number(), primary_key=True, autoincrement=False),
+    # How ``body`` is compressed: 0 JSON, 1 zlib, 2 zstd, 3 zstd with the dictionary of version 1; 8 more for a block
+    # of several spans.
     Column("codec", Integer, nullable=False),
     # The ``content_key`` that ``body`` is encrypted with; NULL where it isn't.
     Column("key_id", LargeBinary(16)),
-    # A JSON object: input_messages, output_messages, retrieved_documents, attributes, status_message.
+    # A JSON object: input_messages, output_messages, retrieved_documents, attributes, status_message; in a block one
+    # such object for each span, by its id in hex.
     Column("body", LargeBinary, nullable=False),
 )
+
+CONTENT_OF_SPAN = func.coalesce(span.c.content_id, span.c.id)
+"""The number of the block that holds the content of a span."""
 
 exchange = Table(
     "exchange",

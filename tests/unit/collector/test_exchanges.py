@@ -16,7 +16,7 @@ from collector.dialects.span import NormalSpan
 from collector.exchanges import StoredExchange, read_batch_exchanges, read_exchange, read_trace_exchanges
 from collector.store import StoreOutcome, store_requests
 from custodes.db import Database
-from custodes.db.tables import span_content
+from custodes.db.tables import content_block, span
 from custodes.kernel.ids import RowIds
 
 Chat = Callable[..., NormalSpan]
@@ -126,16 +126,18 @@ class TestBatch:
     def test_a_row_copied_to_another_span_is_not_taken_for_its_text(
         self, store: Store, read_batch: Read, database: Database, chat_span: Chat
     ) -> None:
-        outcome = store(chat_span("left", span_id="1" * 16), chat_span("right", span_id="2" * 16))
+        spans = [chat_span("left", span_id="1" * 16), chat_span("right", span_id="2" * 16, trace_id="b" * 32)]
+        outcome = store(*spans)
         left, right = (one.span_row_id for one in read_batch(outcome))
         with database.write() as tx:
             row = tx.execute(
-                select(span_content.c.codec, span_content.c.key_id, span_content.c.body).where(
-                    span_content.c.span_id == left
-                )
+                select(content_block.c.codec, content_block.c.key_id, content_block.c.body)
+                .join(span, span.c.content_id == content_block.c.id)
+                .where(span.c.id == left)
             ).one()
             values = {"codec": row.codec, "key_id": row.key_id, "body": row.body}
-            tx.execute(update(span_content).where(span_content.c.span_id == right).values(values))
+            number = select(span.c.content_id).where(span.c.id == right).scalar_subquery()
+            tx.execute(update(content_block).where(content_block.c.id == number).values(values))
         assert [(one.prompt, one.incomplete) for one in read_batch(outcome)] == [
             ("left", None),
             (None, "content_unreadable"),
@@ -144,10 +146,11 @@ class TestBatch:
     def test_a_damaged_row_spoils_itself_alone(
         self, store: Store, read_batch: Read, database: Database, chat_span: Chat
     ) -> None:
-        outcome = store(chat_span(span_id="1" * 16), chat_span(span_id="2" * 16))
+        outcome = store(chat_span(span_id="1" * 16), chat_span(span_id="2" * 16, trace_id="b" * 32))
         damaged = read_batch(outcome)[0].span_row_id
         with database.write() as tx:
-            tx.execute(update(span_content).where(span_content.c.span_id == damaged).values(codec=9))
+            number = select(span.c.content_id).where(span.c.id == damaged).scalar_subquery()
+            tx.execute(update(content_block).where(content_block.c.id == number).values(codec=99))
         first, second = read_batch(outcome)
         assert (first.prompt, first.incomplete) == (None, "content_unreadable")
         assert (second.prompt, second.incomplete) == ("Hello?", None)

@@ -13,14 +13,14 @@ import pytest
 from sqlalchemy import func, select
 
 from collector.arrivals import IncomingRequest, prepare_request
-from collector.content import Contents, span_aad
+from collector.content import Contents
 from collector.dialects.normalise import normalise
 from collector.dialects.span import NormalSpan
 from collector.exchanges import read_batch_exchanges
 from collector.otlp.spans import Rejection
 from collector.store import StoreOutcome, store_requests
 from custodes.db import Database
-from custodes.db.tables import exchange, ingest_batch, ledger_minute, segment, span, span_content, trace
+from custodes.db.tables import content_block, exchange, ingest_batch, ledger_minute, segment, span, trace
 from custodes.kernel.errors import ConflictError
 from custodes.kernel.ids import RowIds
 
@@ -84,8 +84,8 @@ class TestFirstCopy:
         )
         assert (row.operation, row.service, row.model, row.provider, row.status) == ("chat", "bot", "gpt", "openai", 2)
         assert row.complete is True
-        (content,) = rows_of(database, span_content)
-        assert content.span_id == row.id
+        (content,) = rows_of(database, content_block)
+        assert content.id == row.content_id
         (found,) = rows_of(database, exchange)
         assert (found.span_id, found.batch_id, found.at_ns) == (row.id, outcome.batch_id, one.end_ns)
         (batch,) = rows_of(database, ingest_batch)
@@ -204,19 +204,20 @@ class TestMoreCompleteCopy:
         assert found.segment_id == next(one.id for one in rows_of(database, segment) if one.model == "gpt")
         state = {batch.id: (batch.state, batch.spans, batch.exchanges) for batch in rows_of(database, ingest_batch)}
         assert state[second.batch_id] == ("ready", 0, 1)
-        (content,) = rows_of(database, span_content)
-        aad = span_aad(row.trace_id, row.span_id)
+        (content,) = rows_of(database, content_block)
+        assert content.id == row.content_id
+        stored = (content.id, content.codec, content.key_id, content.body, row.trace_id, row.span_id)
         with database.read() as tx:
-            (kept,) = contents.unpack(tx, "default", [(content.codec, content.key_id, content.body, aad)])
-        assert kept is not None
-        assert kept["output_messages"][0]["parts"] == [{"type": "text", "content": "Hi."}]
+            (kept,) = contents.unpack_spans(tx, "default", [stored])
+        assert kept.content is not None
+        assert kept.content["output_messages"][0]["parts"] == [{"type": "text", "content": "Hi."}]
         assert_balanced(database)
 
     def test_a_poorer_copy_changes_nothing(self, store: Store, database: Database, chat_span: Chat) -> None:
         store(chat_span())
-        before = rows_of(database, span) + rows_of(database, span_content) + rows_of(database, exchange)
+        before = rows_of(database, span) + rows_of(database, content_block) + rows_of(database, exchange)
         assert store(chat_span(response=None)).batch_id is None
-        assert rows_of(database, span) + rows_of(database, span_content) + rows_of(database, exchange) == before
+        assert rows_of(database, span) + rows_of(database, content_block) + rows_of(database, exchange) == before
 
     def test_a_span_that_turns_out_to_be_an_exchange_becomes_one(
         self, store: Store, database: Database, chat_span: Chat

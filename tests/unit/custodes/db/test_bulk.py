@@ -8,10 +8,10 @@ import pytest
 from sqlalchemy import select
 
 from custodes.db import Database
-from custodes.db.tables import ledger_minute, span_content
+from custodes.db.tables import content_block, ledger_minute
 from custodes.kernel.errors import ConflictError, CustodesError
 
-COLUMNS = ("span_id", "codec", "key_id", "body")
+COLUMNS = ("id", "codec", "key_id", "body")
 LEDGER = ("project_id", "minute", "service", "kind", "reason", "n")
 ADD = """ON CONFLICT (project_id, minute, service, kind, reason) DO UPDATE SET n = ledger_minute.n + excluded.n"""
 SIZES = [0, 1, 3, 5, 23, 24, 31, 33, 300, 1_000]
@@ -23,7 +23,7 @@ def contents(count: int, start: int = 1) -> list[tuple[Any, ...]]:
 
 def stored(database: Database) -> list[tuple[Any, ...]]:
     with database.read() as tx:
-        rows = tx.execute(select(*(span_content.c[name] for name in COLUMNS)).order_by(span_content.c.span_id))
+        rows = tx.execute(select(*(content_block.c[name] for name in COLUMNS)).order_by(content_block.c.id))
         return [tuple(row) for row in rows]
 
 
@@ -31,15 +31,15 @@ class TestInsert:
     @pytest.mark.parametrize("count", SIZES)
     def test_every_row_is_stored_as_given(self, database: Database, count: int) -> None:
         with database.write() as tx:
-            assert tx.bulk_insert(span_content, COLUMNS, contents(count)) == count
+            assert tx.bulk_insert(content_block, COLUMNS, contents(count)) == count
         assert stored(database) == contents(count)
 
     @pytest.mark.parametrize("count", [1, 5, 300])
     def test_a_row_that_exists_is_a_conflict_and_nothing_is_kept(self, database: Database, count: int) -> None:
         with database.write() as tx:
-            tx.bulk_insert(span_content, COLUMNS, contents(1, start=count))
+            tx.bulk_insert(content_block, COLUMNS, contents(1, start=count))
         with pytest.raises(ConflictError) as raised, database.write() as tx:
-            tx.bulk_insert(span_content, COLUMNS, contents(count))
+            tx.bulk_insert(content_block, COLUMNS, contents(count))
         assert "body" not in str(raised.value)
         assert stored(database) == contents(1, start=count)
 
@@ -59,11 +59,11 @@ class TestConflicts:
     @pytest.mark.parametrize("count", SIZES)
     def test_what_exists_is_skipped_and_not_counted(self, database: Database, count: int) -> None:
         with database.write() as tx:
-            tx.bulk_insert(span_content, COLUMNS, [(n, 9, None, b"first") for n in range(2, count + 1, 3)])
+            tx.bulk_insert(content_block, COLUMNS, [(n, 9, None, b"first") for n in range(2, count + 1, 3)])
         known = len(range(2, count + 1, 3))
         with database.write() as tx:
-            skip = "ON CONFLICT (span_id) DO NOTHING"
-            assert tx.bulk_insert(span_content, COLUMNS, contents(count), on_conflict=skip) == count - known
+            skip = "ON CONFLICT (id) DO NOTHING"
+            assert tx.bulk_insert(content_block, COLUMNS, contents(count), on_conflict=skip) == count - known
         assert len(stored(database)) == count
         assert sum(row[3] == b"first" for row in stored(database)) == known
 
@@ -77,17 +77,17 @@ class TestConflicts:
             assert sorted(tx.execute(select(ledger_minute.c.n)).scalars()) == [6] * count
 
     def test_two_calls_in_one_transaction_do_not_mix(self, database: Database) -> None:
-        skip = "ON CONFLICT (span_id) DO NOTHING"
+        skip = "ON CONFLICT (id) DO NOTHING"
         with database.write() as tx:
-            assert tx.bulk_insert(span_content, COLUMNS, contents(100), on_conflict=skip) == 100
-            assert tx.bulk_insert(span_content, COLUMNS, contents(100, start=51), on_conflict=skip) == 50
+            assert tx.bulk_insert(content_block, COLUMNS, contents(100), on_conflict=skip) == 100
+            assert tx.bulk_insert(content_block, COLUMNS, contents(100, start=51), on_conflict=skip) == 50
         assert stored(database) == contents(150)
 
     def test_after_a_failed_transaction_the_connection_still_works(self, database: Database) -> None:
-        skip = "ON CONFLICT (span_id) DO NOTHING"
+        skip = "ON CONFLICT (id) DO NOTHING"
         twice = [*contents(100), *contents(100)]
         with pytest.raises(ConflictError), database.write() as tx:
-            tx.bulk_insert(span_content, COLUMNS, twice)
+            tx.bulk_insert(content_block, COLUMNS, twice)
         with database.write() as tx:
-            assert tx.bulk_insert(span_content, COLUMNS, contents(100), on_conflict=skip) == 100
+            assert tx.bulk_insert(content_block, COLUMNS, contents(100), on_conflict=skip) == 100
         assert stored(database) == contents(100)
