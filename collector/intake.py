@@ -42,8 +42,9 @@ _CACHED_TOKENS = (
     "gen_ai.usage.cache_read_input_tokens",
     "llm.token_count.prompt_details.cache_read",
 )
-# Decoding holds the interpreter's lock nearly all the time: more threads would only hold more memory.
-_DECODERS = 2
+# Decoding holds the interpreter's lock nearly all the time. A second thread only takes turns with the first, which
+# costs both what their cores had in their caches: a tenth of the throughput, measured in ``bench ingest``.
+_DECODERS = 1
 _ATTEMPTS = 3
 _RETRY_AFTER_S = 1.0
 _log = get_logger("intake")

@@ -28,7 +28,7 @@ MAX_CACHED = 8_192
 _TIME_BYTES = 6
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)  # Not frozen, as in KeyRow.
 class DataKey:
     """One key that encrypts content, and its row. No representation shows the key."""
 

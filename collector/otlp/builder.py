@@ -45,7 +45,6 @@ class RequestBuilder(ValueLimits):
 
     def add(
         self,
-        *,
         resource: Attributes,
         scope: str,
         trace_id: str,

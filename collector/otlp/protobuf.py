@@ -67,20 +67,20 @@ class ProtobufDecoder:
         attributes = self._attributes.read(builder, span.attributes)
         events = self._read_events(builder, span.events) if span.events else []
         builder.add(
-            resource=resource,
-            scope=scope,
-            trace_id=span.trace_id.hex(),
-            span_id=span.span_id.hex(),
-            parent_span_id=span.parent_span_id.hex(),
-            name=_read_text(builder, span.name),
-            kind=span.kind,
-            start_ns=span.start_time_unix_nano,
-            end_ns=span.end_time_unix_nano,
-            status=status.code,
-            status_message=_read_text(builder, message) if message else "",
-            attributes=attributes,
-            events=events,
-            dropped_attributes=span.dropped_attributes_count,
+            resource,
+            scope,
+            span.trace_id.hex(),
+            span.span_id.hex(),
+            span.parent_span_id.hex(),
+            _read_text(builder, span.name),
+            span.kind,
+            span.start_time_unix_nano,
+            span.end_time_unix_nano,
+            status.code,
+            _read_text(builder, message) if message else "",
+            attributes,
+            events,
+            span.dropped_attributes_count,
         )
 
     def _read_events(self, builder: RequestBuilder, events: Any) -> list[RawEvent]:

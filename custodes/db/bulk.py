@@ -21,7 +21,7 @@ from custodes.kernel.errors import ConflictError, DatabaseError, InvalidInputErr
 Row = tuple[Any, ...]
 
 # Few sizes, so that each statement is prepared once and kept by the driver.
-_CHUNKS = (256, 32, 4, 1)
+_CHUNKS = (1_024, 256, 32, 4, 1)
 _COPY_FROM = 24
 _IN_VALUES = 256
 _IN_LENGTHS = (1, 4, 16, 64, 128, _IN_VALUES)
