@@ -1,15 +1,20 @@
-"""What every detector profile must hold to, as checks that can be run against any of them.
+"""What every detector, and every profile of detectors, must hold to, as checks that can be run against any of them.
 
-Each check takes a loaded profile and raises AssertionError naming the exchange and metric at fault. A new profile is
-ready when it passes all of ``PROFILE_CHECKS``; the project's own tests run them on every profile there is.
+Each check raises AssertionError naming the exchange and the metric at fault. ``DETECTOR_CHECKS`` take a detector and a
+profile of it alone (``Profile.alone``); a new detector is ready when it passes all of them, whether it is ours or a
+plug-in. ``PROFILE_CHECKS`` take a loaded profile. The project's own tests run both on all there are.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import pickle
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import replace
 from typing import Final, Protocol
 
-from detectors.model import DetectorIdentity, Exchange, ExchangeScores, Score
+from detectors.composition import check_members
+from detectors.contract import Detector, Findings, SeenExchange, TextFailure
+from detectors.model import DETECTOR_ERROR, TEXT_TOO_LONG, DetectorIdentity, Exchange, ExchangeScores, Score
 
 REQUIRED_METRICS: Final = ("hallucination", "toxicity", "prompt_toxicity")
 # Batches are padded differently in other company, which moves the last digits; a verdict must not move.
@@ -34,9 +39,9 @@ ODD_TEXTS: Final = {
     "control_marks": "\u202eThe parcel\u202c arrives \x07on Tuesday.\x1b[0m",
     "one_character": "?",
     "one_long_word": "x" * 20_000,
-    "full_stops": "." * 20_000,
-    "brackets": "([{<" * 5_000,
-    "digits": "1234567890," * 2_000,
+    "full_stops": "." * 5_000,
+    "brackets": "([{<" * 1_250,
+    "digits": "1234567890," * 500,
     "markup": "<script>alert(1)</script> {{ config }} %s %n \\u0000",
 }  # fmt: skip
 HUGE: Final = "The parcel will arrive on Tuesday at noon. " * 20_000
@@ -48,6 +53,8 @@ class CheckedProfile(Protocol):
     def score(self, exchanges: Sequence[Exchange]) -> list[ExchangeScores]: ...
 
     def identities(self) -> tuple[DetectorIdentity, ...]: ...
+
+    def forget(self) -> None: ...
 
 
 def _exchange(name: str, text: str) -> Exchange:
@@ -93,7 +100,9 @@ def check_plain_text_is_assessed(profile: CheckedProfile) -> None:
 def check_scores_repeat(profile: CheckedProfile) -> None:
     """The same exchanges give the same answers again, spans and embeddings included."""
     exchanges = [PLAIN, *(_exchange(name, text) for name, text in ODD_TEXTS.items())]
-    first, second = profile.score(exchanges), profile.score(exchanges)
+    first = profile.score(exchanges)
+    profile.forget()
+    second = profile.score(exchanges)
     assert first == second, "two runs over the same exchanges differ"
 
 
@@ -104,7 +113,7 @@ def check_company_does_not_matter(profile: CheckedProfile) -> None:
     )
     crowd = [Exchange(f"c{n}", f"Question {n} " * n, f"Answer number {n}. " * n) for n in range(1, 40)]
     alone = profile.score([probe])[0]
-    # Another profile call with fresh wording keeps a cache from answering in the model's place.
+    profile.forget()
     within = profile.score([*crowd, probe])[len(crowd)]
     for left, right in zip(alone.scores, within.scores, strict=True):
         assert left.state == right.state, f"{left.metric} is {left.state} alone and {right.state} in company"
@@ -169,4 +178,149 @@ PROFILE_CHECKS: Final[tuple[Callable[[CheckedProfile], None], ...]] = (
     check_odd_texts_do_no_harm,
     check_huge_text_is_never_cut_in_silence,
     check_spans_lie_in_the_response,
+)
+
+
+def _odd_exchanges() -> list[Exchange]:
+    """Every odd text as prompt, response and context at once, and as each of them beside plain text."""
+    odd = [_exchange(name, text) for name, text in ODD_TEXTS.items()]
+    for name, text in ODD_TEXTS.items():
+        odd.append(Exchange(f"{name} prompt", text, PLAIN.response, PLAIN.contexts))
+        odd.append(Exchange(f"{name} response", PLAIN.prompt, text, PLAIN.contexts))
+        odd.append(Exchange(f"{name} context", PLAIN.prompt, PLAIN.response, (text,)))
+    return odd
+
+
+def _reasons(told: ExchangeScores | Findings) -> set[str | None]:
+    """Return why metrics and traits were not assessed; None stands for those that were."""
+    return {score.reason for score in told.scores} | {trait.reason for trait in told.traits}
+
+
+def _differences(left: ExchangeScores, right: ExchangeScores) -> Iterable[str]:
+    """Yield what differs between two answers about the same exchange, beyond rounding."""
+    for one, other in zip(left.scores, right.scores, strict=True):
+        if (one.metric, one.state, one.reason) != (other.metric, other.state, other.reason):
+            yield f"{one.metric} is {one.reason or one.state}, then {other.reason or other.state}"
+        elif one.value is not None and other.value is not None and abs(one.value - other.value) > COMPANY_TOLERANCE:
+            yield f"{one.metric} is {one.value}, then {other.value}"
+    for this, that in zip(left.traits, right.traits, strict=True):
+        moved = [
+            label
+            for label in this.labels.keys() | that.labels.keys()
+            if abs(this.labels.get(label, 0.0) - that.labels.get(label, 0.0)) > COMPANY_TOLERANCE
+        ]
+        if (this.name, this.state, this.reason) != (that.name, that.state, that.reason) or moved:
+            yield f"{this.name} differs in {moved or 'its state'}"
+
+
+def check_names_can_be_stored(detector: Detector, alone: CheckedProfile) -> None:
+    """Identities, metrics and traits are well formed, and asking twice gives the same."""
+    check_members([detector])
+    assert detector.identities == detector.identities
+    assert alone.identities() == detector.identities
+    assert pickle.loads(pickle.dumps(detector.identities)) == detector.identities
+
+
+def check_nothing_gives_nothing(detector: Detector, alone: CheckedProfile) -> None:
+    """No exchanges, no answers, and no error."""
+    assert list(detector.judge([])) == []
+    assert alone.score([]) == []
+
+
+def check_texts_asked_for_are_texts(detector: Detector, alone: CheckedProfile) -> None:
+    """What the shared encoder is asked to read is text, whatever is missing from the exchange."""
+    for exchange in (PLAIN, Exchange("bare", None, None), Exchange("blank", "", " ", ("",)), *_odd_exchanges()):
+        asked = detector.texts(exchange)
+        assert all(isinstance(text, str) for text in asked), f"{exchange.id}: asks to read {asked!r}"
+
+
+def check_plain_text_is_judged(detector: Detector, alone: CheckedProfile) -> None:
+    """An ordinary English exchange with a context and another answer is assessed by every metric and every trait."""
+    answer = alone.score([replace(PLAIN, samples=("Your parcel will arrive on Tuesday.",))])[0]
+    assert _reasons(answer) <= {None}, f"plain text is not assessed: {answer}"
+
+
+def check_order_is_kept(detector: Detector, alone: CheckedProfile) -> None:
+    """Answers follow the exchanges, in whatever order these come and however often one comes."""
+    exchanges = [PLAIN, *_odd_exchanges(), PLAIN]
+    forwards = alone.score(exchanges)
+    alone.forget()
+    backwards = alone.score(exchanges[::-1])[::-1]
+    for exchange, one, other in zip(exchanges, forwards, backwards, strict=True):
+        assert one.id == exchange.id, f"{exchange.id} is answered as {one.id}"
+        assert not list(_differences(one, other)), f"{exchange.id}: {', '.join(_differences(one, other))}"
+
+
+def check_answers_repeat(detector: Detector, alone: CheckedProfile) -> None:
+    """The same exchanges get the same answers again, spans included, and survive a journey between processes."""
+    exchanges = [PLAIN, *_odd_exchanges()]
+    first = alone.score(exchanges)
+    alone.forget()
+    assert alone.score(exchanges) == first, "two runs over the same exchanges differ"
+    assert pickle.loads(pickle.dumps(first)) == first, "answers change when they are pickled"
+
+
+def check_neighbours_do_not_matter(detector: Detector, alone: CheckedProfile) -> None:
+    """An exchange is judged alike alone and among others, within ``COMPANY_TOLERANCE``."""
+    crowd = [Exchange(f"c{n}", f"Question {n} " * n, f"Answer number {n}. " * n, ("Number.",)) for n in range(1, 40)]
+    together = alone.score([*crowd, PLAIN])[-1]
+    alone.forget()
+    differences = list(_differences(alone.score([PLAIN])[0], together))
+    assert not differences, "; ".join(differences)
+
+
+def check_nothing_to_read_is_not_assessed(detector: Detector, alone: CheckedProfile) -> None:
+    """Without any text there is nothing to judge, and the reason says what was missing."""
+    for absent in (None, "", ODD_TEXTS["whitespace"]):
+        answer = alone.score([Exchange("absent", absent, absent)])[0]
+        assert None not in _reasons(answer), f"something was assessed where there is no text: {answer}"
+        assert DETECTOR_ERROR not in _reasons(answer), f"nothing to read is no error: {answer}"
+
+
+def check_odd_texts_are_answered(detector: Detector, alone: CheckedProfile) -> None:
+    """Emoji, other scripts, control characters and worse are judged or declined, and never an error."""
+    for answer in alone.score(_odd_exchanges()):
+        assert DETECTOR_ERROR not in _reasons(answer), f"{answer.id}: raises or answers wrongly"
+
+
+def check_huge_texts_are_answered(detector: Detector, alone: CheckedProfile) -> None:
+    """A text of 860,000 characters is judged as a whole or declined, and is no error."""
+    for field in (
+        Exchange("response", PLAIN.prompt, HUGE, PLAIN.contexts),
+        Exchange("prompt", HUGE, PLAIN.response, PLAIN.contexts),
+        Exchange("contexts", PLAIN.prompt, PLAIN.response, (HUGE,)),
+    ):
+        answer = alone.score([field])[0]
+        assert DETECTOR_ERROR not in _reasons(answer), f"a huge {field.id} raises or is answered wrongly"
+
+
+def check_spans_point_into_the_response(detector: Detector, alone: CheckedProfile) -> None:
+    """Spans are in order and inside the response, counted in characters."""
+    check_spans_lie_in_the_response(alone)
+
+
+def check_failed_readings_are_declined(detector: Detector, alone: CheckedProfile) -> None:
+    """A text that could not be read, be it too long or be a number not finite, is declined with that reason."""
+    for reason in (DETECTOR_ERROR, TEXT_TOO_LONG):
+        texts = [text for text in detector.texts(PLAIN) if text.strip()]
+        seen = SeenExchange(PLAIN, dict.fromkeys(texts, TextFailure(reason)))
+        findings: Findings = next(iter(detector.judge([seen])))
+        declined = {found for found in _reasons(findings) if found is not None}
+        assert declined <= {reason}, f"a text that could not be read ({reason}) is declined as {declined}"
+        assert not (texts and findings.embeddings), "a text that could not be read must not be embedded"
+
+
+DETECTOR_CHECKS: Final[tuple[Callable[[Detector, CheckedProfile], None], ...]] = (
+    check_names_can_be_stored,
+    check_nothing_gives_nothing,
+    check_texts_asked_for_are_texts,
+    check_plain_text_is_judged,
+    check_order_is_kept,
+    check_answers_repeat,
+    check_neighbours_do_not_matter,
+    check_nothing_to_read_is_not_assessed,
+    check_odd_texts_are_answered,
+    check_huge_texts_are_answered,
+    check_spans_point_into_the_response,
+    check_failed_readings_are_declined,
 )

@@ -21,14 +21,36 @@ HALLUCINATION: Final = "hallucination"
 TOXICITY: Final = "toxicity"
 PROMPT_TOXICITY: Final = "prompt_toxicity"
 IDENTITY_ATTACK: Final = "identity_attack"
+REFUSAL: Final = "refusal"
+NEGATIVE_TONE: Final = "negative_tone"
+PII: Final = "pii"
+PROMPT_PII: Final = "prompt_pii"
+SECRETS: Final = "secrets"
+PROMPT_SECRETS: Final = "prompt_secrets"
+PROMPT_INJECTION: Final = "prompt_injection"
+CONTEXT_INJECTION: Final = "context_injection"
+RULE_METRICS: Final = (
+    REFUSAL,
+    NEGATIVE_TONE,
+    PII,
+    PROMPT_PII,
+    SECRETS,
+    PROMPT_SECRETS,
+    PROMPT_INJECTION,
+    CONTEXT_INJECTION,
+)
+"""Metrics of the rule detectors; an exchange that only these could judge does not count as assessed."""
+INCONSISTENCY: Final = "inconsistency"
 
 NO_CONTEXT: Final = "no_context"
 NO_PROMPT_TEXT: Final = "no_prompt_text"
 NO_RESPONSE_TEXT: Final = "no_response_text"
 UNSUPPORTED_TEXT: Final = "unsupported_text"
 NO_CHECKABLE_CLAIM: Final = "no_checkable_claim"
+NO_OTHER_ANSWER: Final = "no_other_answer"
 TEXT_TOO_LONG: Final = "text_too_long"
 DETECTOR_ERROR: Final = "detector_error"
+DETECTOR_TIMEOUT: Final = "detector_timeout"
 
 _DIGEST: Final = re.compile(r"sha256:[0-9a-f]{64}")
 _NO_LABELS: Final[Mapping[str, float]] = MappingProxyType({})
@@ -44,7 +66,9 @@ class Exchange:
 
     ``contexts`` are the retrieved documents, in the order they were given to the model. ``incomplete`` is a reason,
     such as ``"attributes_dropped"``, for which the texts are known to be partial: every metric of the exchange is then
-    not assessed with that reason, because a score of half a text would pass for a score of the whole.
+    not assessed with that reason, because a score of half a text would pass for a score of the whole. ``samples`` are
+    other answers to the same prompt; if one call gave several, they are all of them, and ``response`` is these joined
+    by line breaks.
     """
 
     id: str
@@ -52,6 +76,7 @@ class Exchange:
     response: str | None
     contexts: tuple[str, ...] = ()
     incomplete: str | None = None
+    samples: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +99,10 @@ class DetectorIdentity:
 
 @dataclass(frozen=True, slots=True)
 class Span:
-    """A stretch of the response, from character ``start`` up to but without ``end``, with its own value in [0, 1]."""
+    """A stretch of the text its metric reads: characters ``start`` up to but without ``end``, with a value in [0, 1].
+
+    That text is the prompt for metrics that begin with ``prompt_``, and the response for all others.
+    """
 
     start: int
     end: int
@@ -92,7 +120,7 @@ class Score:
     """One metric of one exchange. ``value`` is in [0, 1], higher is worse.
 
     Holds by construction: assessed means a finite value and no reason; not assessed means no value and a reason. NaN
-    and infinities cannot enter. ``labels`` break the metric down; ``spans`` show where in the response it comes from.
+    and infinities cannot enter. ``labels`` break the metric down; ``spans`` show where in the text it comes from.
     """
 
     metric: str
@@ -138,12 +166,40 @@ class Embedding:
 
 
 @dataclass(frozen=True, slots=True)
+class Trait:
+    """What kind of exchange this is, where no number is better or worse: its language, the identities it mentions.
+
+    ``labels`` maps each label that holds to its weight in [0, 1]; none may hold. Not assessed means no labels and a
+    reason, as with scores.
+    """
+
+    name: str
+    state: State
+    reason: str | None
+    labels: Mapping[str, float]
+    detector: DetectorIdentity
+
+    def __post_init__(self) -> None:
+        if self.state not in ("assessed", "not_assessed"):
+            raise ValueError(f"state must be 'assessed' or 'not_assessed', got {self.state!r}")
+        if (self.state == "assessed") == bool(self.reason):
+            raise ValueError(f"a trait has a reason exactly if it is not assessed, {self.name} has {self.reason!r}")
+        if self.state == "not_assessed" and self.labels:
+            raise ValueError(f"the trait {self.name} is not assessed and has labels")
+        for label, value in self.labels.items():
+            if not label or not _is_unit(value):
+                raise ValueError(f"label {label!r} of {self.name} must be in [0, 1], got {value!r}")
+        object.__setattr__(self, "labels", dict(self.labels))
+
+
+@dataclass(frozen=True, slots=True)
 class ExchangeScores:
-    """Everything the detectors found out about one exchange, in the profile's metric order."""
+    """Everything the detectors found out about one exchange, in the profile's order of metrics and of traits."""
 
     id: str
     scores: tuple[Score, ...]
     embeddings: tuple[Embedding, ...]
+    traits: tuple[Trait, ...] = ()
 
 
 def assessed(

@@ -12,7 +12,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, Final, Protocol
 
 from detectors.errors import ExchangeLineError
-from detectors.model import Exchange, ExchangeScores, Score
+from detectors.model import Exchange, ExchangeScores, Score, Trait
 
 BATCH_EXCHANGES: Final = 64
 
@@ -27,11 +27,11 @@ class Scorer(Protocol):
 
 
 def parse_line(line: bytes | str, line_no: int) -> Exchange:
-    """Read ``{"id", "prompt", "response", "contexts"}`` from one JSON line; ``line_no`` counts from 1.
+    """Read ``{"id", "prompt", "response", "contexts", "samples"}`` from one JSON line; ``line_no`` counts from 1.
 
     ``id`` must be a non-empty string. ``prompt`` and ``response`` are strings, or null or absent when there is no
-    text. ``contexts`` is an array of strings, or null or absent. Other fields are ignored. Raises ExchangeLineError
-    naming line, field and the kind of value found, and never quoting the text.
+    text. ``contexts`` and ``samples`` are arrays of strings, or null or absent. Other fields are ignored. Raises
+    ExchangeLineError naming line, field and the kind of value found, and never quoting the text.
     """
     try:
         text = line.decode("utf-8-sig") if isinstance(line, bytes) else line
@@ -55,20 +55,25 @@ def parse_line(line: bytes | str, line_no: int) -> Exchange:
         id=_read_id(row, line_no),
         prompt=_read_text(row, "prompt", line_no),
         response=_read_text(row, "response", line_no),
-        contexts=_read_contexts(row, line_no),
+        contexts=_read_strings(row, "contexts", line_no),
+        samples=_read_strings(row, "samples", line_no),
     )
 
 
 def render(scores: ExchangeScores) -> dict[str, Any]:
     """Return the output object of one exchange: plain JSON values, as documented for ``custodes score``."""
-    identities = {score.detector: None for score in scores.scores}
-    return {
+    identities = dict.fromkeys(score.detector for score in scores.scores)
+    identities.update(dict.fromkeys(trait.detector for trait in scores.traits))
+    rendered: dict[str, Any] = {
         "id": scores.id,
         "scores": {score.metric: _render_score(score) for score in scores.scores},
         "detectors": [
             {"name": identity.name, "version": identity.version, "digest": identity.digest} for identity in identities
         ],
     }
+    if scores.traits:
+        rendered["traits"] = {trait.name: _render_trait(trait) for trait in scores.traits}
+    return rendered
 
 
 def score_lines(
@@ -127,16 +132,23 @@ def _read_text(row: dict[str, Any], field: str, line_no: int) -> str | None:
     return value
 
 
-def _read_contexts(row: dict[str, Any], line_no: int) -> tuple[str, ...]:
-    value = row.get("contexts")
+def _read_strings(row: dict[str, Any], field: str, line_no: int) -> tuple[str, ...]:
+    value = row.get(field)
     if value is None:
         return ()
     if not isinstance(value, list):
-        raise ExchangeLineError(line_no, f"must be an array of strings, got {_kind(value)}", field="contexts")
-    for index, context in enumerate(value):
-        if not isinstance(context, str):
-            raise ExchangeLineError(line_no, f"must be a string, got {_kind(context)}", field=f"contexts[{index}]")
+        raise ExchangeLineError(line_no, f"must be an array of strings, got {_kind(value)}", field=field)
+    for index, text in enumerate(value):
+        if not isinstance(text, str):
+            raise ExchangeLineError(line_no, f"must be a string, got {_kind(text)}", field=f"{field}[{index}]")
     return tuple(value)
+
+
+def _render_trait(trait: Trait) -> dict[str, Any]:
+    rendered: dict[str, Any] = {"state": trait.state, "labels": dict(trait.labels)}
+    if trait.reason is not None:
+        rendered["reason"] = trait.reason
+    return rendered
 
 
 def _render_score(score: Score) -> dict[str, Any]:
@@ -145,6 +157,6 @@ def _render_score(score: Score) -> dict[str, Any]:
         rendered["reason"] = score.reason
     if score.labels:
         rendered["labels"] = dict(score.labels)
-    if score.metric == "hallucination" and score.state == "assessed":
+    if score.spans or (score.metric == "hallucination" and score.state == "assessed"):
         rendered["spans"] = [{"start": span.start, "end": span.end, "value": span.value} for span in score.spans]
     return rendered

@@ -1,4 +1,4 @@
-"""A detector profile: everything that scores one exchange, loaded once and asked in batches.
+"""Loading a detector profile by name: everything that scores one exchange, loaded once and asked in batches.
 
 ``builtin`` works with what pip installs and the heads in this package; nothing is ever downloaded. A profile is
 chosen by name and there is no fallback from one to another: a score that quietly came from a weaker detector would be
@@ -8,137 +8,67 @@ worthless as evidence.
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import Final
 
 import torch
 
-from detectors.batching.reader import TextFailure, TextReader
+from detectors.batching.limits import ReaderLimits
+from detectors.batching.reader import TextReader
+from detectors.builtin import load_builtin
+from detectors.composition import Profile
+from detectors.contract import Setup, TextReading, TextRequest
+from detectors.devices import CPU, choose_devices, count_cuda, describe_device, parse_devices
 from detectors.errors import DetectorError, UnknownProfileError
+from detectors.full.options import FullOptions
 from detectors.model import (
-    DETECTOR_ERROR,
+    CONTEXT_INJECTION,
     HALLUCINATION,
     IDENTITY_ATTACK,
-    NO_PROMPT_TEXT,
-    NO_RESPONSE_TEXT,
+    NEGATIVE_TONE,
+    PII,
+    PROMPT_INJECTION,
+    PROMPT_PII,
+    PROMPT_SECRETS,
     PROMPT_TOXICITY,
+    REFUSAL,
+    SECRETS,
     TOXICITY,
-    DetectorIdentity,
-    EmbeddedField,
-    Embedding,
-    Exchange,
-    ExchangeScores,
-    Score,
-    assessed,
-    not_assessed,
 )
-from detectors.text.encoder import Encoder, Precision, fastest_precision, load_encoder
-from detectors.text.hallucination import HallucinationDetector, load_hallucination_detector
-from detectors.text.reading import MiniLmModel, PreparedText, TextReading, WindowReading
-from detectors.text.toxicity import ToxicityHead, load_toxicity_head
+from detectors.plugins import load_plugins
+from detectors.progress import JUDGING, READING, Progress
+from detectors.text.encoder import MODEL_FOLDER, Precision, fastest_precision, load_encoder
+from detectors.text.reading import MiniLmModel, PreparedText, WindowReading
 
 _LOG = logging.getLogger(__name__)
 
-PROFILES: Final = ("builtin",)
-METRICS: Final = (HALLUCINATION, TOXICITY, PROMPT_TOXICITY, IDENTITY_ATTACK)
+__all__ = ["METRICS", "PROFILES", "Profile", "load_profile"]
 
-# Measured on one core, bfloat16: 9,300 tokens/s at 512, 8,100 at 2,048, 6,400 at 16,384, where activations outgrow the
-# cache; two threads want more than 512. An accelerator wants far larger batches.
-CPU_BATCH_TOKENS: Final = 2048
+PROFILES: Final = ("builtin", "full")
+METRICS: Final = (
+    HALLUCINATION,
+    TOXICITY,
+    PROMPT_TOXICITY,
+    IDENTITY_ATTACK,
+    REFUSAL,
+    NEGATIVE_TONE,
+    PII,
+    PROMPT_PII,
+    SECRETS,
+    PROMPT_SECRETS,
+    PROMPT_INJECTION,
+    CONTEXT_INJECTION,
+)
+
+CPU_BATCH_TOKENS: Final = 1024
 ACCELERATOR_BATCH_TOKENS: Final = 65_536
+# While one lane waits for its results, the other keeps an accelerator busy.
+ACCELERATOR_LANES: Final = 2
 # 128 windows are about 28,000 tokens, some ten seconds of work on two cores in float32.
 MAX_WINDOWS: Final = 128
-# A reading takes about a kilobyte.
-CACHED_TEXTS: Final = 8192
-
-Reader = TextReader[PreparedText, WindowReading, TextReading]
-
-
-class Profile:
-    """The ``builtin`` detectors behind one ``score`` call.
-
-    Safe to call from several threads, though nothing is gained by it: the arithmetic already uses the cores it may.
-    """
-
-    def __init__(
-        self, name: str, encoder: Encoder, toxicity: ToxicityHead, hallucination: HallucinationDetector, reader: Reader
-    ) -> None:
-        self.name = name
-        self._encoder = encoder
-        self._toxicity = toxicity
-        self._hallucination = hallucination
-        self._reader = reader
-
-    def identities(self) -> tuple[DetectorIdentity, ...]:
-        """Return who scores and who embeds here; the same for every exchange."""
-        return (self._hallucination.identity, self._toxicity.identity, self._encoder.identity)
-
-    def warm_up(self) -> None:
-        """Run one small exchange, so that the first real one doesn't pay for first-time allocations."""
-        self.score([Exchange("warm-up", "Where is it?", "It is in the second drawer.", ("Look in the drawer.",))])
-
-    def score(self, exchanges: Sequence[Exchange]) -> list[ExchangeScores]:
-        """Return one answer per exchange, in order; each holds every metric of ``METRICS`` with its state.
-
-        Never raises for what a text holds: a text that cannot be scored makes its own metrics not assessed.
-        """
-        texts = {
-            text
-            for exchange in exchanges
-            if exchange.incomplete is None
-            for text in (exchange.prompt, exchange.response)
-            if text is not None and text.strip()
-        }
-        ordered = sorted(texts)
-        readings = dict(zip(ordered, self._reader.read(ordered), strict=True))
-        return [self._score_one(exchange, readings) for exchange in exchanges]
-
-    def _score_one(self, exchange: Exchange, readings: dict[str, TextReading | TextFailure]) -> ExchangeScores:
-        if exchange.incomplete is not None:
-            reason = exchange.incomplete
-            makers = (self._hallucination.identity, *[self._toxicity.identity] * 3)
-            scores = tuple(not_assessed(metric, reason, maker) for metric, maker in zip(METRICS, makers, strict=True))
-            return ExchangeScores(exchange.id, scores, ())
-        prompt = None if exchange.prompt is None else readings.get(exchange.prompt)
-        response = None if exchange.response is None else readings.get(exchange.response)
-        scores = (
-            self._guarded(HALLUCINATION, self._hallucination.identity, lambda: self._judge_support(exchange)),
-            self._judge_reading(TOXICITY, response, NO_RESPONSE_TEXT, 0),
-            self._judge_reading(PROMPT_TOXICITY, prompt, NO_PROMPT_TEXT, 0),
-            self._judge_reading(IDENTITY_ATTACK, response, NO_RESPONSE_TEXT, 1),
-        )
-        embeddings = (*self._embed("prompt", prompt), *self._embed("response", response))
-        return ExchangeScores(exchange.id, scores, embeddings)
-
-    def _judge_support(self, exchange: Exchange) -> Score:
-        return self._hallucination.score(exchange.response, exchange.contexts, exchange.prompt)
-
-    def _judge_reading(self, metric: str, reading: TextReading | TextFailure | None, absent: str, column: int) -> Score:
-        identity = self._toxicity.identity
-        if reading is None:
-            return not_assessed(metric, absent, identity)
-        if isinstance(reading, TextFailure):
-            return not_assessed(metric, reading.reason, identity)
-        if reading.refusal is not None:
-            return not_assessed(metric, reading.refusal, identity)
-        labels = dict(zip(self._toxicity.labels[1:], reading.probabilities[1:], strict=True)) if column == 0 else {}
-        return assessed(metric, reading.probabilities[column], identity, labels=labels)
-
-    def _embed(self, field: EmbeddedField, reading: TextReading | TextFailure | None) -> tuple[Embedding, ...]:
-        if isinstance(reading, TextReading):
-            return (Embedding(field, self._encoder.identity, reading.vector, self._encoder.dim),)
-        return ()
-
-    @staticmethod
-    def _guarded(metric: str, identity: DetectorIdentity, judge: Callable[[], Score]) -> Score:
-        try:
-            return judge()
-        except Exception as error:
-            _LOG.warning(
-                "an exchange could not be scored", extra={"metric": metric, "error_type": type(error).__name__}
-            )
-            return not_assessed(metric, DETECTOR_ERROR, identity)
+# A reading takes about 1.5 kB.
+CACHE_BYTES: Final = 16 << 20
 
 
 def load_profile(
@@ -148,29 +78,79 @@ def load_profile(
     device: str = "cpu",
     threads: int | None = None,
     precision: Precision | None = None,
+    offline: bool = True,
+    without: Collection[str] = (),
+    full: FullOptions | None = None,
+    plugins: Sequence[str] = (),
 ) -> Profile:
-    """Load a profile by name, from local files only.
+    """Load a profile by name on one device, from local files only, with the named plug-ins behind its own members.
 
-    ``models_dir`` holds the encoder's files; None means the installed distribution. ``threads`` limits torch's threads,
-    for the whole process; None leaves them alone. ``precision`` None takes bfloat16 where the processor has it, else
-    float32; the detectors' digests tell them apart. Raises UnknownProfileError or ModelFileError.
+    ``models_dir`` holds the encoder's files; None means the installed distribution. ``threads`` is how many batches run
+    side by side on the CPU, each on one core; None means as many as torch would use. ``precision`` None takes bfloat16
+    where the processor has it, else float32; the detectors' digests tell them apart. ``without`` names rule
+    detectors to leave out (``detectors.rules.members``). ``full`` says which bundles in ``models_dir`` the full profile
+    takes; None means its defaults. Raises UnknownProfileError, MissingBundleError, ModelFileError, or DetectorError
+    for a device that isn't there and for plug-ins that cannot be loaded.
     """
     if name not in PROFILES:
         raise UnknownProfileError(
             f"no detector profile {name!r} here; available: {', '.join(PROFILES)}. "
             "Another profile is never used in its place"
         )
-    if threads is not None:
-        if threads < 1:
-            raise DetectorError(f"threads must be at least 1, got {threads}")
-        torch.set_num_threads(threads)
+    if threads is not None and threads < 1:
+        raise DetectorError(f"threads must be at least 1, got {threads}")
+    listed = parse_devices(device)
+    if listed is None or len(listed) != 1:
+        raise DetectorError(f"a profile runs on one device, not on {device!r}; see detectors.devices.find_devices")
+    cuda_devices = count_cuda()
+    choose_devices(device, cuda_devices)
+    if device == CPU and cuda_devices:
+        _LOG.warning("the device cpu is chosen although there are others", extra={"cuda_devices": cuda_devices})
     chosen = fastest_precision(device) if precision is None else precision
-    encoder = load_encoder(models_dir, device=device, precision=chosen)
-    head = load_toxicity_head(encoder)
-    reader: Reader = TextReader(
-        MiniLmModel(encoder, head),
-        max_batch_tokens=CPU_BATCH_TOKENS if device.startswith("cpu") else ACCELERATOR_BATCH_TOKENS,
-        max_windows=MAX_WINDOWS,
-        cache_capacity=CACHED_TEXTS,
+    encoder_dir = models_dir if name == "builtin" else _encoder_dir(models_dir)
+    progress = Progress()
+    setup = Setup(
+        models_dir,
+        device,
+        offline,
+        load_encoder(encoder_dir, device=device, precision=chosen),
+        reader_limits(device, threads),
+        lambda: progress.beat(JUDGING),
     )
-    return Profile(name, encoder, head, load_hallucination_detector(), reader)
+    members = load_builtin(setup, without=without)
+    if name == "full":
+        # Here and not above: a worker with the builtin profile must not pay for transformers.
+        from detectors.full.profile import load_full  # noqa: PLC0415
+
+        members = load_full(setup, members, full or FullOptions())
+    members = [*members, *load_plugins(plugins, setup)]
+    heads = [member.head for member in members if member.head is not None]
+    reader: TextReader[TextRequest, PreparedText, WindowReading, TextReading] = TextReader(
+        MiniLmModel(setup.encoder, heads), setup.limits, alive=lambda: progress.beat(READING)
+    )
+    return Profile(name, members, reader, progress, device=f"{describe_device(device)}, {chosen}")
+
+
+def _encoder_dir(models_dir: Path | None) -> Path | None:
+    """Return where the full profile takes the packaged encoder from: a folder beside the bundles, if there is one.
+
+    Either place must hold the very same bytes, so neither stands in for the other.
+    """
+    return models_dir if models_dir is not None and (models_dir / MODEL_FOLDER).is_dir() else None
+
+
+def reader_limits(device: str, threads: int | None) -> ReaderLimits:
+    """Return how a text model should be run on ``device``.
+
+    On the CPU each batch runs on one core, several batches side by side. One batch on several cores is slower: the
+    cores wait for each other after every layer, and with other work on the machine they wait long.
+    """
+    if device.startswith("cpu"):
+        lanes = torch.get_num_threads() if threads is None else threads
+        return ReaderLimits(CPU_BATCH_TOKENS, MAX_WINDOWS, CACHE_BYTES, lanes, _compute_alone)
+    return ReaderLimits(ACCELERATOR_BATCH_TOKENS, MAX_WINDOWS, CACHE_BYTES, ACCELERATOR_LANES)
+
+
+def _compute_alone() -> None:
+    """Have torch use the calling thread only. Threads that start computing later inherit this; older ones don't."""
+    torch.set_num_threads(1)

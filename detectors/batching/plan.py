@@ -9,9 +9,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-# Padded lengths are multiples of this: fewer distinct shapes, so the CPU kernels prepared for a shape are reused.
-LENGTH_STEP = 16
-
 
 @dataclass(frozen=True, slots=True)
 class WindowSize:
@@ -39,13 +36,13 @@ def split_windows(length: int, size: WindowSize) -> list[tuple[int, int]]:
     return [(start, start + size.tokens) for start in starts]
 
 
-def padded_length(length: int) -> int:
-    """Return ``length`` rounded up to the next multiple of ``LENGTH_STEP``."""
-    return -(-length // LENGTH_STEP) * LENGTH_STEP
+def padded_length(length: int, step: int) -> int:
+    """Return ``length`` rounded up to the next multiple of ``step``."""
+    return -(-length // step) * step
 
 
-def plan_batches(lengths: Sequence[int], max_batch_tokens: int) -> list[list[int]]:
-    """Group indices of ``lengths`` so that each batch's padded size stays within ``max_batch_tokens``.
+def plan_batches(lengths: Sequence[int], max_batch_tokens: int, step: int = 1) -> list[list[int]]:
+    """Group indices of ``lengths`` so that each batch, padded to a multiple of ``step``, keeps to ``max_batch_tokens``.
 
     Every index appears exactly once, longest first. A single window longer than the budget is a batch of its own.
     """
@@ -60,8 +57,27 @@ def plan_batches(lengths: Sequence[int], max_batch_tokens: int) -> list[list[int
             batches.append(current)
             current = []
         if not current:
-            widest = padded_length(lengths[index])
+            widest = padded_length(lengths[index], step)
         current.append(index)
     if current:
         batches.append(current)
     return batches
+
+
+def plan_waves(sizes: Sequence[int], first: int, most: int) -> list[range]:
+    """Cut a sequence into consecutive ranges, each up to a total size, the first small and the others ever larger.
+
+    The model waits for the first wave to be tokenised, so that one is short; later ones are tokenised while it works,
+    and the larger they are the more alike are the lengths within a batch. Each holds at least one entry.
+    """
+    waves: list[range] = []
+    start = total = 0
+    limit = first
+    for index, size in enumerate(sizes):
+        if index > start and total + size > limit:
+            waves.append(range(start, index))
+            start, total, limit = index, 0, min(most, limit * 4)
+        total += size
+    if start < len(sizes):
+        waves.append(range(start, len(sizes)))
+    return waves
