@@ -1,0 +1,1 @@
+"""Detectors that judge by rules of our own and need no model and no torch."""
