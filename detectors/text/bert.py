@@ -49,16 +49,26 @@ class BertLayer:
     norm_weight: Tensor
     norm_bias: Tensor
 
-    def apply(self, states: Tensor, attention_mask: Tensor, *, heads: int, epsilon: float) -> Tensor:
+    def apply(
+        self, states: Tensor, attention_mask: Tensor, *, heads: int, epsilon: float, first: int | None = None
+    ) -> Tensor:
         """Return this layer's output, ``(batch, tokens, hidden)``.
 
-        ``attention_mask`` is boolean ``(batch, 1, 1, tokens)``, True where a token may be looked at.
+        ``attention_mask`` is boolean ``(batch, 1, 1, tokens)``, True where a token may be looked at. With ``first``,
+        only the first so many tokens are computed, from all of them.
         """
         batch, tokens, hidden = states.shape
-        qkv = F.linear(states, self.qkv_weight, self.qkv_bias)
-        query, key, value = qkv.view(batch, tokens, 3, heads, hidden // heads).permute(2, 0, 3, 1, 4)
+        if first is None:
+            qkv = F.linear(states, self.qkv_weight, self.qkv_bias)
+            query, key, value = qkv.view(batch, tokens, 3, heads, hidden // heads).permute(2, 0, 3, 1, 4)
+        else:
+            both = F.linear(states, self.qkv_weight[hidden:], self.qkv_bias[hidden:])
+            key, value = both.view(batch, tokens, 2, heads, hidden // heads).permute(2, 0, 3, 1, 4)
+            states = states[:, :first]
+            asked = F.linear(states, self.qkv_weight[:hidden], self.qkv_bias[:hidden])
+            query = asked.view(batch, states.shape[1], heads, hidden // heads).transpose(1, 2)
         attended = F.scaled_dot_product_attention(query, key, value, attn_mask=attention_mask)
-        attended = attended.transpose(1, 2).reshape(batch, tokens, hidden)
+        attended = attended.transpose(1, 2).reshape(batch, states.shape[1], hidden)
         attended = F.linear(attended, self.out_weight, self.out_bias)
         states = F.layer_norm(
             states + attended, (hidden,), self.attention_norm_weight, self.attention_norm_bias, epsilon
@@ -118,9 +128,10 @@ class BertEncoder:
                 f"word embeddings are {tuple(self._words.shape)}, config.json says {(shape.vocabulary, shape.hidden)}"
             )
 
-    def states(self, ids: Tensor, mask: Tensor) -> tuple[Tensor, ...]:
+    def states(self, ids: Tensor, mask: Tensor, upto: int | None = None) -> tuple[Tensor, ...]:
         """Return the output of the embedding layer and of each transformer layer, each ``(batch, tokens, hidden)``.
 
+        ``upto`` stops after so many transformer layers; None runs all of them.
         ``ids`` is int64 ``(batch, tokens)`` with at most ``shape.positions`` tokens; ``mask`` is boolean, True on
         real tokens.
         """
@@ -128,7 +139,7 @@ class BertEncoder:
         states = F.layer_norm(states, (self.shape.hidden,), self._norm_weight, self._norm_bias, self.shape.norm_epsilon)
         attention_mask = mask[:, None, None, :]
         outputs = [states]
-        for layer in self.layers:
+        for layer in self.layers[:upto]:
             states = layer.apply(states, attention_mask, heads=self.shape.heads, epsilon=self.shape.norm_epsilon)
             outputs.append(states)
         return tuple(outputs)

