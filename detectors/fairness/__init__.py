@@ -1,0 +1,1 @@
+"""Whether groups are served alike: gaps between outcomes, with guarantees that hold however often one looks."""
