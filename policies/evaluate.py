@@ -1,35 +1,62 @@
-"""The tick: every active policy is stepped for every group, and what follows is committed with its state.
+"""The tick: every policy that is active or in shadow is stepped for every group, and what follows is committed with it.
 
-One unit of work per policy holds the state, the decisions, the incident changes, the audit events and
-the outbox rows, so after a crash either all of them are there or none. Ticks are aligned to whole
-minutes; a second tick in the same minute, or in another process, finds its work done and changes
-nothing.
+A unit of work covers some dozens of versions and holds their states, decisions, incident changes, tallies, audit events
+and outbox rows, so after a crash either all of them are there or none. Ticks are aligned to whole minutes; a second
+tick in the same minute, or in another process, finds its work done and changes nothing.
+
+Before it reads, a tick moves the policy clock in a unit of work of its own: what scoring commits after that is kept
+apart from what this minute saw, which is how a back-test can equal it (:mod:`custodes.db.rollup_versions`).
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections import defaultdict
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 from custodes.db import Database, WriteTx
-from custodes.kernel.clock import MINUTE_NS
+from custodes.db.rollup_versions import advance_policy_clock
+from custodes.kernel.clock import HOUR_NS, MINUTE_NS, ns_to_minute
 from custodes.kernel.errors import CustodesError, UnavailableError
-from policies.effects import Applied, StepContext, apply_step
+from policies.conduct import Conduct
+from policies.effects import Applied, Step, StepContext, apply_steps
+from policies.engine.exchange import quiet
 from policies.engine.state import GroupState
 from policies.engine.step import step
 from policies.groups import Group
+from policies.lifecycle import end_expired
 from policies.rules.cel import CelEngine
 from policies.rules.compile import CompiledPolicy, compile_policy
+from policies.rules.expression import Truth
 from policies.rules.load import parse_source
-from policies.signals import SignalValues, empty_values, read_signals
+from policies.signals import (
+    SignalReader,
+    SignalValues,
+    empty_values,
+    has_further,
+    reach_of,
+    read_further,
+    readings_of,
+)
 from policies.store import (
+    WATCHING,
     PolicyVersion,
     StoredState,
-    find_policy_version,
-    list_policy_versions,
+    Tally,
+    VersionKey,
+    add_tallies,
     list_states,
+    list_watching,
+    load_versions,
+    mark_evaluated,
     save_states,
 )
+from policies.tending import tend_incidents
+
+VERSIONS_AT_ONCE = 50
+Guard = Callable[[WriteTx], None]
+Values = Mapping[Group, SignalValues]
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,52 +75,203 @@ class TickReport:
     at_ns: int
     policies: int = 0
     groups: int = 0
+    no_data: int = 0
+    errors: int = 0
     decisions: int = 0
     opened: int = 0
     resolved: int = 0
     messages: int = 0
     failures: list[PolicyFailure] = field(default_factory=list)
 
-    def add(self, applied: Applied) -> None:
-        """Count one group."""
-        self.groups += 1
+    def add(self, applied: Applied, tally: Tally) -> None:
+        """Count one version."""
+        self.policies += 1
+        self.groups += tally.evaluations
+        self.no_data += tally.no_data
+        self.errors += tally.errors
         self.decisions += applied.decisions
         self.opened += applied.opened
         self.resolved += applied.resolved
         self.messages += applied.messages
 
 
-def evaluate_tick(
-    db: Database,
-    now_ns: int,
-    project_id: str | None,
-    console_url: str,
-    *,
-    guard: Callable[[WriteTx], None] | None = None,
-) -> TickReport:
-    """Evaluate every active policy of one project (``None``: of all) at the last whole minute.
+class Evaluator:
+    """Evaluates policies minute by minute, keeping what need not be read or compiled again. Use from one thread.
 
-    ``guard`` is called first in every unit of work; what it raises undoes that work. A caller that
-    evaluates under a lease checks the lease there, so that a leader that lost it changes nothing.
-
-    A policy that fails is reported and does not stop the others. Raises ``UnavailableError`` when the
-    database cannot be used.
+    Nothing depends on what it keeps: another one, or the same after a restart, decides the same.
     """
-    report = TickReport(at_ns=now_ns - now_ns % MINUTE_NS)
-    with db.read() as tx:
-        active = list_policy_versions(tx, project_id, state="active")
-    for version in active:
+
+    def __init__(self, db: Database, conduct: Conduct) -> None:
+        self._db = db
+        self._conduct = conduct
+        self._compiled: dict[VersionKey, CompiledPolicy | str] = {}
+        self._readers: dict[str, SignalReader] = {}
+
+    def tick(self, now_ns: int, project_id: str | None = None, guard: Guard | None = None) -> TickReport:
+        """Evaluate every watched policy of one project (``None``: of all) at the last whole minute.
+
+        ``guard`` is called first in every unit of work; what it raises undoes that work. A caller that
+        evaluates under a lease checks the lease there, so that a leader that lost it changes nothing.
+
+        A policy that fails is reported and does not stop the others. Raises ``UnavailableError`` when the
+        database cannot be used.
+        """
+        report = TickReport(at_ns=now_ns - now_ns % MINUTE_NS)
+        with self._write(guard) as tx:
+            end_expired(tx, project_id, self._conduct, now_ns)
+        due = self._read_due(project_id, report)
+        if due:
+            usable = [policy for policy in due.values() if not isinstance(policy, str)]
+            with self._write(guard) as tx:
+                advance_policy_clock(tx, ns_to_minute(report.at_ns), reach_of(usable))
+            values = self._read_values(due, report.at_ns)
+            keys = sorted(key for key, policy in due.items() if not isinstance(policy, str))
+            for start in range(0, len(keys), VERSIONS_AT_ONCE):
+                self._step_some(keys[start : start + VERSIONS_AT_ONCE], values, report, guard)
+        active = {key: found for key, found in self._compiled.items() if not isinstance(found, str)}
+        with self._write(guard) as tx:
+            report.messages += tend_incidents(tx, project_id, active, self._conduct, now_ns)
+        return report
+
+    @contextmanager
+    def _write(self, guard: Guard | None) -> Iterator[WriteTx]:
+        with self._db.write() as tx:
+            if guard is not None:
+                guard(tx)
+            yield tx
+
+    def _read_due(self, project_id: str | None, report: TickReport) -> dict[VersionKey, CompiledPolicy | str]:
+        """Return the versions this minute has not been evaluated for, compiled or with the reason why they are not."""
+        with self._db.read() as tx:
+            watching = list_watching(tx, project_id)
+            unknown = [key for key, _ in watching if key not in self._compiled]
+            fresh = load_versions(tx, unknown)
+        for version in fresh:
+            self._compiled[version.key] = _compile_or_say_why(version)
+        keys = {key for key, _ in watching}
+        self._compiled = {
+            key: found
+            for key, found in self._compiled.items()
+            if key in keys or (project_id is not None and key[0] != project_id)
+        }
+        due: dict[VersionKey, CompiledPolicy | str] = {}
+        for key, evaluated_ns in watching:
+            found = self._compiled.get(key)
+            if found is None or (evaluated_ns is not None and evaluated_ns >= report.at_ns):
+                continue
+            due[key] = found
+            if isinstance(found, str):
+                report.failures.append(PolicyFailure(key[0], key[1], found))
+        return due
+
+    def _read_values(self, due: Mapping[VersionKey, CompiledPolicy | str], at_ns: int) -> dict[VersionKey, Values]:
+        """Read first and write afterwards: a long window must not keep other writers waiting."""
+        by_project: dict[str, dict[VersionKey, CompiledPolicy]] = defaultdict(dict)
+        for key, policy in due.items():
+            if not isinstance(policy, str) and policy.kind == "Policy":
+                by_project[key[0]][key] = policy
+        values: dict[VersionKey, Values] = {}
+        for project, policies in by_project.items():
+            reader = self._readers.setdefault(project, SignalReader(project))
+            with self._db.read() as tx:
+                reader.advance(tx, readings_of(policies.values()), at_ns)
+                further = {
+                    key: read_further(tx, project, policy, at_ns)
+                    for key, policy in policies.items()
+                    if has_further(policy)
+                }
+            for key, policy in policies.items():
+                values[key] = reader.read(policy, further.get(key))
+        return values
+
+    def _step_some(
+        self, keys: Sequence[VersionKey], values: Mapping[VersionKey, Values], report: TickReport, guard: Guard | None
+    ) -> None:
+        """Step some versions in one unit of work; should one of them fail, each in one of its own."""
         try:
-            applied = _evaluate_version(db, version, console_url, report.at_ns, guard)
+            done = self._step_together(keys, values, report.at_ns, guard)
         except UnavailableError:
             raise
         except CustodesError as error:
-            report.failures.append(PolicyFailure(version.project_id, version.policy_id, str(error)))
-        else:
-            report.policies += 1
-            for one in applied:
-                report.add(one)
-    return report
+            if len(keys) == 1:
+                report.failures.append(PolicyFailure(keys[0][0], keys[0][1], str(error)))
+                return
+            for key in keys:
+                self._step_some([key], values, report, guard)
+            return
+        for applied, tally in done:
+            report.add(applied, tally)
+
+    def _step_together(
+        self, keys: Sequence[VersionKey], values: Mapping[VersionKey, Values], at_ns: int, guard: Guard | None
+    ) -> list[tuple[Applied, Tally]]:
+        done: list[tuple[Applied, Tally]] = []
+        with self._write(guard) as tx:
+            # The lock makes evaluators take turns; the second finds the minute done.
+            locked = [
+                one
+                for one in load_versions(tx, keys, lock=True)
+                if one.state in WATCHING
+                and one.begun_ns <= at_ns
+                and (one.evaluated_ns is None or one.evaluated_ns < at_ns)
+            ]
+            for version in locked:
+                policy = self._compiled[version.key]
+                if not isinstance(policy, str):
+                    done.append(self._step_version(tx, version, policy, values.get(version.key, {}), at_ns))
+            mark_evaluated(tx, [version.key for version in locked], at_ns)
+            add_tallies(tx, [tally for _, tally in done])
+        return done
+
+    def _step_version(
+        self, tx: WriteTx, version: PolicyVersion, policy: CompiledPolicy, values: Values, at_ns: int
+    ) -> tuple[Applied, Tally]:
+        stored = {one.group: one for one in list_states(tx, *version.key)}
+        steps = step_groups(policy, stored, values, at_ns)
+        context = StepContext(*version.key, self._conduct, at_ns, policy, version.mode)
+        applied = apply_steps(tx, context, steps)
+        changed = [one for one in applied.states if stored.get(one.group) != one]
+        save_states(tx, *version.key, changed, at_ns)
+        return applied, tally_steps(version.key, steps, at_ns, is_windowed=policy.kind == "Policy")
+
+
+def evaluate_tick(
+    db: Database, now_ns: int, project_id: str | None, conduct: Conduct, *, guard: Guard | None = None
+) -> TickReport:
+    """Evaluate once as :meth:`Evaluator.tick` does, keeping nothing."""
+    return Evaluator(db, conduct).tick(now_ns, project_id, guard)
+
+
+def step_groups(policy: CompiledPolicy, stored: Mapping[Group, StoredState], values: Values, at_ns: int) -> list[Step]:
+    """Return the step of every group that has a state or values, in the order of their keys. Pure."""
+    steps = []
+    nothing = empty_values(policy)
+    for group in sorted({*stored, *values}, key=lambda group: group.key):
+        before = stored.get(group, StoredState(group, GroupState()))
+        seen = values.get(group, nothing)
+        result = (
+            step(policy, before.state, at_ns, seen) if policy.kind == "Policy" else quiet(policy, before.state, at_ns)
+        )
+        steps.append(Step(before, seen, result))
+    return steps
+
+
+def tally_steps(key: VersionKey, steps: Sequence[Step], at_ns: int, *, is_windowed: bool) -> Tally:
+    """Return what the steps of one minute add to the hour's tally.
+
+    Of an ``ExchangePolicy`` the tick only proves that the minute was looked after; scoring counts its exchanges.
+    """
+    hour, rest_ns = divmod(at_ns, HOUR_NS)
+    truths = [one.result.truth for one in steps] if is_windowed else []
+    return Tally(
+        *key,
+        hour,
+        minutes=1 << (rest_ns // MINUTE_NS),
+        evaluations=len(truths),
+        no_data=truths.count(Truth.NO_DATA),
+        errors=truths.count(Truth.ERROR),
+        firings=sum(t.to_state == "firing" for one in steps for t in one.result.transitions) if is_windowed else 0,
+    )
 
 
 def compile_version(version: PolicyVersion) -> CompiledPolicy:
@@ -101,46 +279,8 @@ def compile_version(version: PolicyVersion) -> CompiledPolicy:
     return compile_policy(parse_source(version.source, f"{version.policy_id}@{version.version}"), CelEngine())
 
 
-def _evaluate_version(
-    db: Database, version: PolicyVersion, console_url: str, at_ns: int, guard: Callable[[WriteTx], None] | None
-) -> list[Applied]:
-    """Read first and write afterwards: a long window must not keep other writers waiting."""
-    policy = compile_version(version)
-    with db.read() as tx:
-        if _is_done(list_states(tx, version.project_id, version.policy_id, version.version), at_ns):
-            return []
-        values = read_signals(tx, version.project_id, policy, at_ns)
-    with db.write() as tx:
-        if guard is not None:
-            guard(tx)
-        context = StepContext(version.project_id, version.policy_id, version.version, console_url, at_ns, policy)
-        return _write_steps(tx, policy, context, values)
-
-
-def _is_done(states: Sequence[StoredState], at_ns: int) -> bool:
-    """Return whether this minute was evaluated; a group whose first scores came late then waits for the next."""
-    return any(one.state.evaluated_ns is not None and one.state.evaluated_ns >= at_ns for one in states)
-
-
-def _write_steps(
-    tx: WriteTx, policy: CompiledPolicy, context: StepContext, values: dict[Group, SignalValues]
-) -> list[Applied]:
-    version = (context.project_id, context.policy_id, context.version)
-    # The lock makes evaluators of one policy take turns; the second finds the minute done.
-    locked = find_policy_version(tx, *version, lock=True)
-    if locked is None or locked.state != "active":
-        return []
-    states = list_states(tx, *version)
-    if _is_done(states, context.now_ns):
-        return []
-    stored = {one.group: one for one in states}
-    nothing = empty_values(policy)
-    applied = []
-    for group in sorted({*stored, *values}, key=lambda group: group.key):
-        before = stored.get(group, StoredState(group, GroupState()))
-        seen = values.get(group, nothing)
-        result = step(policy, before.state, context.now_ns, seen)
-        applied.append(apply_step(tx, context, before, seen, result))
-    written = [one.stored for one in applied]
-    save_states(tx, *version, written, context.now_ns)
-    return applied
+def _compile_or_say_why(version: PolicyVersion) -> CompiledPolicy | str:
+    try:
+        return compile_version(version)
+    except CustodesError as error:
+        return str(error)

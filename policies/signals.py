@@ -1,171 +1,196 @@
-"""Signal values of a policy from the minute roll-ups: O(window * segments), whatever the traffic.
+"""Signal values of a policy from the minute roll-ups: O(changes) from minute to minute, whatever the traffic.
 
 A minute counts once it is complete: its data belong to its end, so the window ``(now - window, now]``
-holds the last ``window`` whole minutes before ``now``. The same stored roll-ups therefore give the same
-values whenever one asks. What is *no data* is ``None``: any aggregation of nothing, except ``count``,
-which is then 0.
+holds the last ``window`` whole minutes before ``now``. Rows are read as of the minute that is evaluated, so the
+same stored roll-ups give the same values whenever one asks. What is *no data* is ``None``: any aggregation of nothing,
+except ``count``, which is then 0.
 """
 
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-from typing import Any
-
-from sqlalchemy import Select, func, select
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
 
 from custodes.db import ReadTx
-from custodes.db.tables import rollup_minute, segment
+from custodes.db.segments import Segment
 from custodes.kernel.clock import MINUTE_NS, ns_to_minute
-from custodes.kernel.histogram import Histogram, metric_scale
+from policies.engine.window import NOTHING, Need, Totals, Window, aggregate, merge_totals, need_of
 from policies.groups import Group, make_group
+from policies.rollup_store import read_changes, read_rows_as_of, read_segments
 from policies.rules.compile import CompiledPolicy, SignalSpec
-from policies.rules.vocabulary import EXCHANGES_METRIC, WITHOUT_SOURCE
+from policies.rules.vocabulary import EXCHANGES_METRIC, FROM_ROLLUPS
+from policies.store_fairness import read_fairness_signals
 
 SignalValues = dict[str, float | None]
+FurtherValues = Mapping[Group, Mapping[str, float | None]]
+FurtherSource = Callable[[ReadTx, str, CompiledPolicy, int], FurtherValues]
+"""Gives a policy's values from what monitors have written, by group and signal, as of a whole minute.
 
-_QUANTILES = {"p50": 0.50, "p90": 0.90, "p95": 0.95, "p99": 0.99, "latency_p95": 0.95}
+It must read only what was written for minutes before that one, and monitors must write for the minute of the scoring
+transaction, as ``enter_scoring`` gives it, not for that of the exchange: then what it reads as of a minute never
+changes afterwards, and a back-test equals live evaluation here too.
+"""
+FURTHER_SOURCES: tuple[FurtherSource, ...] = (read_fairness_signals,)
+
 # Every exchange has a latency row, assessed or not, so that row counts exchanges.
-_CENSUS_METRIC = "latency_ms"
+CENSUS_METRIC = "latency_ms"
 
 
-@dataclass(frozen=True, slots=True)
-class WindowTotals:
-    """The sum of a window's roll-ups of one metric and group. ``histogram`` only where it was asked for."""
+@dataclass(frozen=True, slots=True, order=True)
+class Reading:
+    """What one window holds: the rows of a metric over so many minutes."""
 
-    n: int = 0
-    not_assessed: int = 0
-    total: float = 0.0
-    maximum: float | None = None
-    histogram: Histogram | None = None
+    metric: str
+    minutes: int
+
+
+def reading_of(spec: SignalSpec) -> Reading:
+    """Return the window a signal reads."""
+    metric = CENSUS_METRIC if spec.metric == EXCHANGES_METRIC else spec.metric
+    return Reading(metric, spec.window_ns // MINUTE_NS)
+
+
+def readings_of(policies: Iterable[CompiledPolicy]) -> dict[Reading, Need]:
+    """Return every window that some policy reads, and what is needed of its rows."""
+    needs: dict[Reading, Need] = {}
+    for policy in policies:
+        for spec in policy.signals:
+            if spec.aggregation.name in FROM_ROLLUPS:
+                reading = reading_of(spec)
+                needs[reading] = needs.get(reading, Need()) | need_of(spec)
+    return needs
+
+
+def reach_of(policies: Iterable[CompiledPolicy]) -> int:
+    """Return the longest window of some policies, in minutes."""
+    return max((reading.minutes for reading in readings_of(policies)), default=0)
+
+
+@dataclass(slots=True)
+class _Held:
+    """A window as of one minute."""
+
+    need: Need
+    minute: int
+    window: Window[int] = field(default_factory=Window)
+
+
+class SignalReader:
+    """The windows of one project, kept from one evaluation to the next. Use from one thread.
+
+    It may be thrown away at any time: whether a window was slid here or is read afresh, its totals are the same.
+    """
+
+    def __init__(self, project_id: str) -> None:
+        self._project_id = project_id
+        self._held: dict[Reading, _Held] = {}
+        self._segments: dict[int, Segment] = {}
+        self._groups: dict[tuple[tuple[tuple[str, str], ...], tuple[str, ...]], dict[int, Group | None]] = {}
+
+    def advance(self, tx: ReadTx, needs: Mapping[Reading, Need], now_ns: int) -> None:
+        """Bring every window in ``needs`` to ``now_ns``; windows that nobody needs any more are forgotten."""
+        minute = ns_to_minute(now_ns)
+        self._segments = read_segments(tx, self._project_id)
+        self._groups.clear()
+        self._held = {reading: held for reading, held in self._held.items() if reading in needs}
+        for reading, need in needs.items():
+            held = self._held.get(reading)
+            if held is None or not held.need.covers(need) or not held.minute <= minute < held.minute + reading.minutes:
+                self._held[reading] = self._load(tx, reading, need, minute)
+            elif held.minute < minute:
+                self._slide(tx, reading, held, minute)
+
+    def read(self, policy: CompiledPolicy, further: FurtherValues | None = None) -> dict[Group, SignalValues]:
+        """Return the value of every signal for every group with a row in any window of the policy.
+
+        ``further`` are values that come from elsewhere, see :func:`read_further`. A policy without ``group_by`` always
+        has its one group. Only traffic inside ``scope`` counts.
+        """
+        totals: dict[Reading, dict[Group, Totals]] = {}
+        for spec in policy.signals:
+            reading = reading_of(spec)
+            if reading not in totals and spec.aggregation.name in FROM_ROLLUPS:
+                totals[reading] = self._by_group(policy, self._held[reading].window)
+        more = further or {}
+        groups = {group for found in totals.values() for group in found} | set(more)
+        if not policy.group_by:
+            groups.add(Group())
+        return {
+            group: {**group_values(policy, totals, group), **more.get(group, {})}
+            for group in sorted(groups, key=lambda group: group.key)
+        }
+
+    def _by_group(self, policy: CompiledPolicy, window: Window[int]) -> dict[Group, Totals]:
+        parts: dict[Group, list[Totals]] = defaultdict(list)
+        placing = self._groups.setdefault((policy.scope, policy.group_by), {})
+        for segment_id, totals in window.totals.items():
+            if segment_id not in placing:
+                placing[segment_id] = place_segment(policy, self._segments[segment_id])
+            group = placing[segment_id]
+            if group is not None:
+                parts[group].append(totals)
+        return {group: found[0] if len(found) == 1 else merge_totals(found) for group, found in parts.items()}
+
+    def _load(self, tx: ReadTx, reading: Reading, need: Need, minute: int) -> _Held:
+        held = _Held(need, minute)
+        rows = read_rows_as_of(
+            tx, self._project_id, reading.metric, minute - reading.minutes, minute, need, minute=minute
+        )
+        for _, segment_id, row in rows:
+            held.window.add(segment_id, row)
+        return held
+
+    def _slide(self, tx: ReadTx, reading: Reading, held: _Held, minute: int) -> None:
+        before, first = held.minute, minute - reading.minutes
+        place = (tx, self._project_id, reading.metric)
+        for _, segment_id, row in read_rows_as_of(*place, before - reading.minutes, first, held.need, minute=before):
+            held.window.remove(segment_id, row)
+        for segment_id, former, present in read_changes(*place, first, before, held.need, before=before, after=minute):
+            # In this order, so that a key is never taken away more often than it was added.
+            held.window.add(segment_id, present)
+            held.window.remove(segment_id, former)
+        for _, segment_id, row in read_rows_as_of(*place, before, minute, held.need, minute=minute):
+            held.window.add(segment_id, row)
+        held.minute = minute
 
 
 def read_signals(tx: ReadTx, project_id: str, policy: CompiledPolicy, now_ns: int) -> dict[Group, SignalValues]:
-    """Return the value of every signal for every group seen in any window of the policy.
+    """Return the values of one policy's groups at ``now_ns``; see :meth:`SignalReader.read`."""
+    reader = SignalReader(project_id)
+    reader.advance(tx, readings_of([policy]), now_ns)
+    return reader.read(policy, read_further(tx, project_id, policy, now_ns))
 
-    A policy without ``group_by`` always has its one group. Only traffic inside ``scope`` counts.
-    """
-    specs = [spec for spec in policy.signals if spec.aggregation.name not in WITHOUT_SOURCE]
-    totals = {
-        reading: _read_totals(tx, project_id, policy, reading, now_ns)
-        for reading in sorted({_reading_of(spec) for spec in specs})
-    }
-    groups = {group for found in totals.values() for group in found}
-    if not policy.group_by:
-        groups.add(Group())
-    return {group: _group_values(policy, totals, group) for group in sorted(groups, key=lambda group: group.key)}
+
+def has_further(policy: CompiledPolicy) -> bool:
+    """Return whether a signal of the policy reads something else than roll-ups."""
+    return any(spec.aggregation.name not in FROM_ROLLUPS for spec in policy.signals)
+
+
+def read_further(tx: ReadTx, project_id: str, policy: CompiledPolicy, now_ns: int) -> FurtherValues:
+    """Return the values of the signals that do not come from roll-ups, for every group that has any."""
+    found: dict[Group, dict[str, float | None]] = defaultdict(dict)
+    if has_further(policy):
+        for source in FURTHER_SOURCES:
+            for group, values in source(tx, project_id, policy, now_ns).items():
+                found[group].update(values)
+    return found
+
+
+def place_segment(policy: CompiledPolicy, one: Segment) -> Group | None:
+    """Return the group of a policy that a segment belongs to; ``None`` when it lies outside its scope."""
+    if any(getattr(one, name) != value for name, value in policy.scope):
+        return None
+    return make_group({name: getattr(one, name) for name in policy.group_by})
+
+
+def group_values(
+    policy: CompiledPolicy, totals: Mapping[Reading, Mapping[Group, Totals]], group: Group
+) -> SignalValues:
+    """Return the value of every signal of one group."""
+    return {spec.name: aggregate(spec, totals.get(reading_of(spec), {}).get(group, NOTHING)) for spec in policy.signals}
 
 
 def empty_values(policy: CompiledPolicy) -> SignalValues:
     """Return the values of a group without any traffic in its windows."""
-    return _group_values(policy, {}, Group())
-
-
-@dataclass(frozen=True, slots=True, order=True)
-class _Reading:
-    """What one query fetches."""
-
-    metric: str
-    window_ns: int
-
-
-def _reading_of(spec: SignalSpec) -> _Reading:
-    return _Reading(_CENSUS_METRIC if spec.metric == EXCHANGES_METRIC else spec.metric, spec.window_ns)
-
-
-def _group_values(
-    policy: CompiledPolicy, totals: Mapping[_Reading, Mapping[Group, WindowTotals]], group: Group
-) -> SignalValues:
-    values: SignalValues = {}
-    for spec in policy.signals:
-        found = totals.get(_reading_of(spec), {}).get(group, WindowTotals())
-        values[spec.name] = aggregate(spec, found)
-    return values
-
-
-def aggregate(spec: SignalSpec, totals: WindowTotals) -> float | None:
-    """Return a signal's value from its window, ``None`` for no data."""
-    name = spec.aggregation.name
-    if name in WITHOUT_SOURCE:
-        return None
-    if name == "count":
-        return float(totals.n + totals.not_assessed if spec.metric == EXCHANGES_METRIC else totals.n)
-    if name == "not_assessed_ratio":
-        seen = totals.n + totals.not_assessed
-        return totals.not_assessed / seen if seen else None
-    return _NEEDING_VALUES[name](spec, totals) if totals.n else None
-
-
-def _quantile(spec: SignalSpec, totals: WindowTotals) -> float | None:
-    return None if totals.histogram is None else totals.histogram.quantile(_QUANTILES[spec.aggregation.name])
-
-
-def _rate_above(spec: SignalSpec, totals: WindowTotals) -> float | None:
-    threshold = spec.aggregation.threshold
-    return None if totals.histogram is None or threshold is None else totals.histogram.rate_above(threshold)
-
-
-_NEEDING_VALUES: dict[str, Callable[[SignalSpec, WindowTotals], float | None]] = {
-    "mean": lambda _, totals: totals.total / totals.n,
-    "cost_sum": lambda _, totals: totals.total,
-    "max": lambda _, totals: totals.maximum,
-    "rate_above": _rate_above,
-    **dict.fromkeys(_QUANTILES, _quantile),
-}
-
-
-def _read_totals(
-    tx: ReadTx, project_id: str, policy: CompiledPolicy, reading: _Reading, now_ns: int
-) -> dict[Group, WindowTotals]:
-    columns = [segment.c[name] for name in policy.group_by]
-    rollup = rollup_minute.c
-    sums = (func.sum(rollup.n), func.sum(rollup.not_assessed), func.sum(rollup.total), func.max(rollup.maximum))
-    statement = _within(select(*columns, *sums), project_id, policy, reading, now_ns)
-    # Without GROUP BY an empty window would still give one row, of NULLs.
-    statement = statement.group_by(*columns) if columns else statement.having(func.count() > 0)
-    histograms = _read_histograms(tx, project_id, policy, reading, now_ns)
-    result = {}
-    for row in tx.execute(statement):
-        labels, (n, not_assessed, total, maximum) = row[: len(columns)], row[len(columns) :]
-        group = _group_of(policy, labels)
-        result[group] = WindowTotals(int(n), int(not_assessed), float(total), maximum, histograms.get(group))
-    return result
-
-
-def _read_histograms(
-    tx: ReadTx, project_id: str, policy: CompiledPolicy, reading: _Reading, now_ns: int
-) -> dict[Group, Histogram]:
-    """Return the merged histogram per group; nothing when no signal of this reading needs one."""
-    wanted = any(
-        _reading_of(spec) == reading and (spec.aggregation.name in _QUANTILES or spec.aggregation.name == "rate_above")
-        for spec in policy.signals
-    )
-    if not wanted:
-        return {}
-    scale = metric_scale(reading.metric)
-    merged: dict[Group, Histogram] = defaultdict(lambda: Histogram.empty(scale))
-    columns = [segment.c[name] for name in policy.group_by]
-    statement = _within(select(*columns, rollup_minute.c.hist), project_id, policy, reading, now_ns)
-    for row in tx.execute(statement.where(rollup_minute.c.n > 0)):
-        group = _group_of(policy, row[:-1])
-        merged[group] = merged[group].merge(Histogram.from_bytes(row[-1], scale))
-    return merged
-
-
-def _within(
-    statement: Select[Any], project_id: str, policy: CompiledPolicy, reading: _Reading, now_ns: int
-) -> Select[Any]:
-    end_minute = ns_to_minute(now_ns)
-    rollup = rollup_minute.c
-    statement = statement.select_from(rollup_minute.join(segment, segment.c.id == rollup.segment_id)).where(
-        rollup.project_id == project_id,
-        rollup.metric == reading.metric,
-        rollup.minute >= end_minute - reading.window_ns // MINUTE_NS,
-        rollup.minute < end_minute,
-    )
-    return statement.where(*(segment.c[name] == value for name, value in policy.scope))
-
-
-def _group_of(policy: CompiledPolicy, labels: Any) -> Group:
-    return make_group(dict(zip(policy.group_by, labels, strict=True)))
+    return group_values(policy, {}, Group())

@@ -1,26 +1,34 @@
-"""The SQL of policies, their state, decisions and incidents. Functions never commit; rows never leave."""
+"""The SQL of policy versions, the state of their groups, and tallies. Functions never commit; rows never leave."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
 import orjson
-from sqlalchemy import Row, and_, delete, insert, or_, select, update
+from sqlalchemy import Row, and_, delete, insert, select, tuple_, update
 
 from custodes.db import ReadTx, WriteTx
-from custodes.db.tables import decision, incident, incident_event, policy_state, policy_version
+from custodes.db.tables import policy_state, policy_tally, policy_version
+from custodes.kernel.errors import ConflictError, NotFoundError
 from policies.engine.state import GroupState, json_to_state, state_to_json
 from policies.groups import Group, key_to_group
-from policies.incidents import Incident
 
-VersionState = Literal["draft", "active", "retired"]
+VersionState = Literal["draft", "shadow", "approved", "active", "retired", "rejected"]
+VersionKind = Literal["Policy", "ExchangePolicy"]
+WATCHING: tuple[VersionState, ...] = ("active", "shadow", "approved")
+"""States in which a version is evaluated: active for real, the others in shadow."""
+_CHUNK = 200
 
 
 @dataclass(frozen=True, slots=True)
 class PolicyVersion:
-    """One stored version of a policy with its source text."""
+    """One stored version of a policy with its source text.
+
+    ``revision`` rises with every change. ``origin`` says from where it came (``repository``, ``commit``, ``path``).
+    ``expires_ns`` is set for a version activated by break-glass, and ``replaces`` names the one it replaced.
+    """
 
     project_id: str
     policy_id: str
@@ -31,6 +39,36 @@ class PolicyVersion:
     created_ns: int
     activated_ns: int | None = None
     retired_ns: int | None = None
+    kind: VersionKind = "Policy"
+    origin: Mapping[str, str] | None = None
+    revision: int = 1
+    shadow_ns: int | None = None
+    evaluated_ns: int | None = None
+    expires_ns: int | None = None
+    replaces: str | None = None
+    backtest_id: str | None = None
+
+    @property
+    def key(self) -> VersionKey:
+        """What identifies it."""
+        return (self.project_id, self.policy_id, self.version)
+
+    @property
+    def begun_ns(self) -> int:
+        """When it began to be evaluated as it is now. Its first minute is the first whole one after that."""
+        begun_ns = self.activated_ns if self.state == "active" else self.shadow_ns
+        return self.created_ns if begun_ns is None else begun_ns
+
+    @property
+    def mode(self) -> Literal["live", "shadow"]:
+        """Whether what it decides counts."""
+        return "live" if self.state == "active" else "shadow"
+
+
+VersionKey = tuple[str, str, str]
+"""Project, policy and version."""
+Watched = tuple[VersionKey, int | None]
+"""A version that is evaluated, and the minute it was last evaluated at, in unix ns."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,32 +81,18 @@ class StoredState:
 
 
 @dataclass(frozen=True, slots=True)
-class Decision:
-    """One recorded transition: the values it was taken on, why, and what it led to."""
+class Tally:
+    """What one version's evaluations of one hour came to. Bit m of ``minutes`` says that minute m was evaluated."""
 
-    id: str
     project_id: str
     policy_id: str
     version: str
-    group: Group
-    at_ns: int
-    from_state: str
-    to_state: str
-    values: Mapping[str, float | None]
-    reason: str
-    intents: tuple[Mapping[str, Any], ...]
-    incident_id: str | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class IncidentEvent:
-    """One entry of an incident's timeline."""
-
-    incident_id: str
-    at_ns: int
-    kind: str
-    actor: str
-    body: Mapping[str, Any]
+    hour: int
+    minutes: int = 0
+    evaluations: int = 0
+    no_data: int = 0
+    errors: int = 0
+    firings: int = 0
 
 
 # Policy versions
@@ -82,11 +106,18 @@ def insert_policy_version(tx: WriteTx, version: PolicyVersion) -> None:
             policy_id=version.policy_id,
             version=version.version,
             source=version.source,
+            kind=version.kind,
             state=version.state,
             author=version.author,
+            origin=None if version.origin is None else orjson.dumps(dict(version.origin)),
+            revision=version.revision,
             created_ns=version.created_ns,
+            shadow_ns=version.shadow_ns,
             activated_ns=version.activated_ns,
             retired_ns=version.retired_ns,
+            expires_ns=version.expires_ns,
+            replaces=version.replaces,
+            backtest_id=version.backtest_id,
         )
     )
 
@@ -98,6 +129,16 @@ def find_policy_version(
     statement = select(policy_version).where(_is_version(project_id, policy_id, version))
     row = tx.execute(statement.with_for_update() if lock else statement).first()
     return None if row is None else _row_to_version(row)
+
+
+def require_policy_version(
+    tx: ReadTx, project_id: str, policy_id: str, version: str, *, lock: bool = False
+) -> PolicyVersion:
+    """Return one version; raise ``NotFoundError`` when there is none."""
+    found = find_policy_version(tx, project_id, policy_id, version, lock=lock)
+    if found is None:
+        raise NotFoundError(f"policy {policy_id[:128]!r} has no version {version[:80]!r}; see custodes policy list")
+    return found
 
 
 def list_policy_versions(
@@ -115,6 +156,44 @@ def list_policy_versions(
     return [_row_to_version(row) for row in tx.execute(statement)]
 
 
+def list_watching(tx: ReadTx, project_id: str | None, kind: VersionKind | None = None) -> list[Watched]:
+    """Return the versions that are evaluated, without their text, in a fixed order, with their last minute."""
+    columns = policy_version.c
+    statement = (
+        select(columns.project_id, columns.policy_id, columns.version, columns.evaluated_ns)
+        .where(columns.state.in_(WATCHING))
+        .order_by(columns.project_id, columns.policy_id, columns.version)
+    )
+    if project_id is not None:
+        statement = statement.where(columns.project_id == project_id)
+    if kind is not None:
+        statement = statement.where(columns.kind == kind)
+    return [((row.project_id, row.policy_id, row.version), row.evaluated_ns) for row in tx.execute(statement)]
+
+
+def list_expired(tx: WriteTx, project_id: str | None, now_ns: int) -> list[PolicyVersion]:
+    """Return, locked, the active versions whose time has run out."""
+    columns = policy_version.c
+    statement = select(policy_version).where(columns.state == "active", columns.expires_ns <= now_ns)
+    if project_id is not None:
+        statement = statement.where(columns.project_id == project_id)
+    ordered = statement.order_by(columns.project_id, columns.policy_id, columns.version).with_for_update()
+    return [_row_to_version(row) for row in tx.execute(ordered)]
+
+
+def load_versions(tx: ReadTx, keys: Collection[VersionKey], *, lock: bool = False) -> list[PolicyVersion]:
+    """Return versions by key, locked when asked; those that have vanished are left out."""
+    columns = (policy_version.c.project_id, policy_version.c.policy_id, policy_version.c.version)
+    ordered = sorted(keys)
+    found = []
+    for start in range(0, len(ordered), _CHUNK):
+        statement = select(policy_version).where(tuple_(*columns).in_(ordered[start : start + _CHUNK]))
+        statement = statement.order_by(*columns)
+        rows = tx.execute(statement.with_for_update() if lock else statement)
+        found += [_row_to_version(row) for row in rows]
+    return found
+
+
 def lock_policy(tx: WriteTx, project_id: str, policy_id: str) -> list[PolicyVersion]:
     """Return every version of a policy, locked until the unit of work ends."""
     columns = policy_version.c
@@ -122,13 +201,20 @@ def lock_policy(tx: WriteTx, project_id: str, policy_id: str) -> list[PolicyVers
     return [_row_to_version(row) for row in tx.execute(statement.order_by(columns.version).with_for_update())]
 
 
-def set_version_state(tx: WriteTx, version: PolicyVersion, state: VersionState, now_ns: int) -> None:
-    """Move a version to ``state`` and note the time."""
-    times: dict[str, int | None] = {"retired_ns": now_ns} if state == "retired" else {}
-    if state == "active":
-        times = {"activated_ns": now_ns, "retired_ns": None}
-    where = _is_version(version.project_id, version.policy_id, version.version)
-    tx.execute(update(policy_version).where(where).values(state=state, **times))
+def update_version(tx: WriteTx, version: PolicyVersion, **changes: Any) -> None:
+    """Change columns of a version and raise its revision; raise ``ConflictError`` when it has changed meanwhile."""
+    where = and_(_is_version(*version.key), policy_version.c.revision == version.revision)
+    done = tx.execute(update(policy_version).where(where).values(**changes, revision=version.revision + 1))
+    if done.rowcount != 1:
+        raise ConflictError(f"version {version.version} of {version.policy_id!r} changed meanwhile; read it again")
+
+
+def mark_evaluated(tx: WriteTx, keys: Sequence[VersionKey], at_ns: int) -> None:
+    """Note that versions were evaluated at a minute."""
+    columns = (policy_version.c.project_id, policy_version.c.policy_id, policy_version.c.version)
+    for start in range(0, len(keys), _CHUNK):
+        part = list(keys[start : start + _CHUNK])
+        tx.execute(update(policy_version).where(tuple_(*columns).in_(part)).values(evaluated_ns=at_ns))
 
 
 def _is_version(project_id: str, policy_id: str, version: str) -> Any:
@@ -147,6 +233,14 @@ def _row_to_version(row: Row[Any]) -> PolicyVersion:
         row.created_ns,
         row.activated_ns,
         row.retired_ns,
+        row.kind,
+        None if row.origin is None else orjson.loads(row.origin),
+        row.revision,
+        row.shadow_ns,
+        row.evaluated_ns,
+        row.expires_ns,
+        row.replaces,
+        row.backtest_id,
     )
 
 
@@ -159,12 +253,19 @@ def list_states(tx: ReadTx, project_id: str, policy_id: str, version: str) -> li
     return [_row_to_state(row) for row in tx.execute(statement.order_by(policy_state.c.group_key))]
 
 
+def find_state(tx: ReadTx, key: VersionKey, group: Group) -> StoredState:
+    """Return the state of one group; that of a group nobody has seen yet is the first one."""
+    statement = select(policy_state).where(_is_state_of(*key), policy_state.c.group_key == group.key)
+    row = tx.execute(statement).first()
+    return StoredState(group, GroupState()) if row is None else _row_to_state(row)
+
+
 def save_states(
     tx: WriteTx, project_id: str, policy_id: str, version: str, states: Sequence[StoredState], now_ns: int
 ) -> None:
     """Store the state of groups, replacing what was there."""
     statement = tx.insert(policy_state)
-    replaced = ("state", "since_ns", "body", "evaluated_ns", "incident_id")
+    replaced = ("state", "since_ns", "body", "incident_id")
     statement = statement.on_conflict_do_update(
         index_elements=list(policy_state.primary_key.columns),
         set_={name: statement.excluded[name] for name in replaced},
@@ -178,7 +279,6 @@ def save_states(
             "state": stored.state.state,
             "since_ns": now_ns if stored.state.since_ns is None else stored.state.since_ns,
             "body": state_to_json(stored.state),
-            "evaluated_ns": now_ns if stored.state.evaluated_ns is None else stored.state.evaluated_ns,
             "incident_id": stored.incident_id,
         }
         for stored in states
@@ -200,182 +300,39 @@ def _row_to_state(row: Row[Any]) -> StoredState:
     return StoredState(key_to_group(row.group_key), json_to_state(row.body), row.incident_id)
 
 
-# Decisions
+# Tallies
 
 
-def insert_decision(tx: WriteTx, made: Decision) -> None:
-    """Store one decision."""
-    body = {"values": dict(made.values), "reason": made.reason, "intents": list(made.intents)}
-    tx.execute(
-        insert(decision).values(
-            id=made.id,
-            project_id=made.project_id,
-            policy_id=made.policy_id,
-            version=made.version,
-            group_key=made.group.key,
-            at_ns=made.at_ns,
-            from_state=made.from_state,
-            to_state=made.to_state,
-            body=orjson.dumps(body),
-            incident_id=made.incident_id,
-        )
+def add_tallies(tx: WriteTx, tallies: Sequence[Tally]) -> None:
+    """Add to the hourly tallies."""
+    statement = tx.insert(policy_tally)
+    columns, new = policy_tally.c, statement.excluded
+    sums = {name: columns[name] + new[name] for name in ("evaluations", "no_data", "errors", "firings")}
+    statement = statement.on_conflict_do_update(
+        index_elements=list(policy_tally.primary_key.columns),
+        set_={"minutes": columns.minutes.bitwise_or(new.minutes), **sums},
     )
+    fields = tuple(policy_tally.columns.keys())
+    tx.execute_many(statement, [{name: getattr(tally, name) for name in fields} for tally in tallies])
 
 
-def list_decisions(
+def list_tallies(
     tx: ReadTx,
     project_id: str,
+    from_hour: int,
+    to_hour: int,
     *,
     policy_id: str | None = None,
-    incident_id: str | None = None,
-    before: tuple[int, str] | None = None,
-    limit: int = 100,
-) -> list[Decision]:
-    """Return decisions, newest first; ``before`` is the ``(at_ns, id)`` of the last one already seen."""
-    columns = decision.c
-    statement = select(decision).where(columns.project_id == project_id)
+    version: str | None = None,
+) -> list[Tally]:
+    """Return the tallies of the hours in [from, to), by policy, version and hour."""
+    columns = policy_tally.c
+    statement = select(policy_tally).where(
+        columns.project_id == project_id, columns.hour >= from_hour, columns.hour < to_hour
+    )
     if policy_id is not None:
         statement = statement.where(columns.policy_id == policy_id)
-    if incident_id is not None:
-        statement = statement.where(columns.incident_id == incident_id)
-    if before is not None:
-        statement = statement.where(_is_before(columns.at_ns, columns.id, before))
-    statement = statement.order_by(columns.at_ns.desc(), columns.id.desc()).limit(limit)
-    return [_row_to_decision(row) for row in tx.execute(statement)]
-
-
-def list_notified(tx: ReadTx, project_id: str, incident_id: str) -> list[str]:
-    """Return the endpoints the policy named when the incident opened, from the decision that opened it."""
-    columns = decision.c
-    statement = select(columns.body).where(columns.project_id == project_id, columns.incident_id == incident_id)
-    body = tx.execute(statement.order_by(columns.at_ns, columns.id).limit(1)).scalar_one_or_none()
-    intents = [] if body is None else orjson.loads(body)["intents"]
-    return [intent["endpoint"] for intent in intents if intent["kind"] == "notify"]
-
-
-def _row_to_decision(row: Row[Any]) -> Decision:
-    body = orjson.loads(row.body)
-    return Decision(
-        row.id,
-        row.project_id,
-        row.policy_id,
-        row.version,
-        key_to_group(row.group_key),
-        row.at_ns,
-        row.from_state,
-        row.to_state,
-        body["values"],
-        body["reason"],
-        tuple(body["intents"]),
-        row.incident_id,
-    )
-
-
-def _is_before(time: Any, key: Any, before: tuple[int, str]) -> Any:
-    return or_(time < before[0], and_(time == before[0], key < before[1]))
-
-
-# Incidents
-
-
-def insert_incident(tx: WriteTx, opened: Incident) -> None:
-    """Store a new incident."""
-    tx.execute(
-        insert(incident).values(
-            id=opened.id,
-            project_id=opened.project_id,
-            policy_id=opened.policy_id,
-            version=opened.version,
-            group_key=opened.group.key,
-            severity=opened.severity,
-            state=opened.state,
-            title=opened.title,
-            summary=opened.summary,
-            opened_ns=opened.opened_ns,
-            updated_ns=opened.updated_ns,
-            resolved_ns=opened.resolved_ns,
-        )
-    )
-
-
-def update_incident(tx: WriteTx, changed: Incident) -> None:
-    """Store the changed state, summary and times of an incident."""
-    tx.execute(
-        update(incident)
-        .where(incident.c.id == changed.id)
-        .values(
-            state=changed.state,
-            summary=changed.summary,
-            updated_ns=changed.updated_ns,
-            resolved_ns=changed.resolved_ns,
-        )
-    )
-
-
-def find_incident(tx: ReadTx, project_id: str, incident_id: str) -> Incident | None:
-    """Return one incident of the project, or ``None``."""
-    statement = select(incident).where(incident.c.project_id == project_id, incident.c.id == incident_id)
-    row = tx.execute(statement).first()
-    return None if row is None else _row_to_incident(row)
-
-
-def list_incidents(
-    tx: ReadTx,
-    project_id: str,
-    *,
-    state: str | None = None,
-    policy_id: str | None = None,
-    before: tuple[int, str] | None = None,
-    limit: int = 100,
-) -> list[Incident]:
-    """Return incidents, newest first; ``before`` is the ``(opened_ns, id)`` of the last one already seen."""
-    columns = incident.c
-    statement = select(incident).where(columns.project_id == project_id)
-    if state is not None:
-        statement = statement.where(columns.state == state)
-    if policy_id is not None:
-        statement = statement.where(columns.policy_id == policy_id)
-    if before is not None:
-        statement = statement.where(_is_before(columns.opened_ns, columns.id, before))
-    statement = statement.order_by(columns.opened_ns.desc(), columns.id.desc()).limit(limit)
-    return [_row_to_incident(row) for row in tx.execute(statement)]
-
-
-def insert_incident_event(tx: WriteTx, event: IncidentEvent) -> None:
-    """Append one entry to an incident's timeline."""
-    tx.execute(
-        insert(incident_event).values(
-            incident_id=event.incident_id,
-            at_ns=event.at_ns,
-            kind=event.kind,
-            actor=event.actor,
-            body=orjson.dumps(event.body),
-        )
-    )
-
-
-def list_incident_events(tx: ReadTx, incident_id: str) -> list[IncidentEvent]:
-    """Return an incident's timeline, oldest first."""
-    columns = incident_event.c
-    statement = select(incident_event).where(columns.incident_id == incident_id).order_by(columns.at_ns, columns.id)
-    return [
-        IncidentEvent(row.incident_id, row.at_ns, row.kind, row.actor, orjson.loads(row.body))
-        for row in tx.execute(statement)
-    ]
-
-
-def _row_to_incident(row: Row[Any]) -> Incident:
-    return Incident(
-        row.id,
-        row.project_id,
-        row.policy_id,
-        row.version,
-        key_to_group(row.group_key),
-        row.severity,
-        row.state,
-        row.title,
-        row.summary,
-        row.opened_ns,
-        row.updated_ns,
-        row.resolved_ns,
-    )
+    if version is not None:
+        statement = statement.where(columns.version == version)
+    statement = statement.order_by(columns.policy_id, columns.version, columns.hour)
+    return [Tally(**row._mapping) for row in tx.execute(statement)]

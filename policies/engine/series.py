@@ -11,6 +11,8 @@ MAX_STEPS = 20_000
 
 _TERM = re.compile(r"(_|[-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?)(?:x(\d{1,6}))?", re.ASCII)
 
+_WORD = re.compile(r"([A-Za-z_]\w*)(?:\*(\d{1,6}))?", re.ASCII)
+
 
 def parse_series(written: str | int | float) -> list[float | None]:
     """Return one value per step, the first at 0; ``None`` is no data.
@@ -35,3 +37,25 @@ def parse_series(written: str | int | float) -> list[float | None]:
     if not values:
         raise InvalidInputError("the series is empty; write at least one value, e.g. 0.2x4")
     return values
+
+
+def parse_words(written: str) -> list[str | None]:
+    """Return one word per step for a variable that holds text: ``assessed assessed not_assessed*3 _``.
+
+    ``W*N`` is the word at N consecutive steps, since an ``x`` may be part of a word. Raises ``InvalidInputError`` and
+    ``TooLargeError`` as :func:`parse_series` does.
+    """
+    words: list[str | None] = []
+    for term in written.split():
+        match = _WORD.fullmatch(term)
+        if match is None:
+            raise InvalidInputError(f"not a series term: {term!r}; write a word, W*N or _, e.g. assessed*4 _")
+        count = int(match[2] or 1)
+        if count == 0 or len(words) + count > MAX_STEPS:
+            seen = len(words) + count
+            message = f"a series has 1 to {MAX_STEPS} steps; {term!r} leads to {seen}"
+            raise TooLargeError(message, limit=MAX_STEPS, seen=seen)
+        words += [None if match[1] == "_" else match[1]] * count
+    if not words:
+        raise InvalidInputError("the series is empty; write at least one word, e.g. assessed")
+    return words

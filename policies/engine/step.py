@@ -19,8 +19,8 @@ The rules, in order:
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
-from typing import Literal
+from dataclasses import dataclass
+from typing import Literal, NamedTuple
 
 from custodes.kernel.errors import InvalidInputError
 from policies.engine.state import GroupState
@@ -28,6 +28,9 @@ from policies.rules.compile import ActionSpec, CompiledPolicy
 from policies.rules.document import StateName
 from policies.rules.duration import duration_to_text
 from policies.rules.expression import Outcome, Truth
+
+_HOLDS = "when holds"
+_TRUE = Outcome(Truth.TRUE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,13 +77,16 @@ class ProposeAction:
 Intent = OpenIncident | ResolveIncident | Notify | ProposeAction
 
 
-@dataclass(frozen=True, slots=True)
-class StepResult:
-    """The state after the step, at most one transition, and what should happen because of it."""
+class StepResult(NamedTuple):
+    """The state after the step, at most one transition, and what should happen because of it.
+
+    ``truth`` is what ``when`` gave, before ``no_data`` was applied to it: what tallies count.
+    """
 
     state: GroupState
     transitions: tuple[Transition, ...] = ()
     intents: tuple[Intent, ...] = ()
+    truth: Truth = Truth.FALSE
 
 
 def step(policy: CompiledPolicy, state: GroupState, now_ns: int, values: Mapping[str, float | None]) -> StepResult:
@@ -88,25 +94,21 @@ def step(policy: CompiledPolicy, state: GroupState, now_ns: int, values: Mapping
 
     ``values`` maps signal names to numbers; ``None``, absent and non-finite values are missing data.
     Deterministic and free of side effects. Raises ``InvalidInputError`` when ``now_ns`` is not after the
-    last evaluation, because time running backwards would shorten ``for``.
+    last change of state, because time running backwards would shorten ``for``.
     """
-    if state.evaluated_ns is not None and now_ns <= state.evaluated_ns:
-        raise InvalidInputError(
-            f"policy {policy.id!r} was already evaluated at {state.evaluated_ns}; {now_ns} is not later"
-        )
-    present = {name: value for name, value in values.items() if value is not None}
-    when = policy.engine.evaluate(policy.when, present)
+    if state.since_ns is not None and now_ns <= state.since_ns:
+        raise InvalidInputError(f"policy {policy.id!r} already changed at {state.since_ns}; {now_ns} is not later")
+    when = policy.engine.evaluate(policy.when, values)
     truth = when.truth
     if truth is Truth.NO_DATA and policy.no_data != "hold":
         truth = Truth.FALSE if policy.no_data == "ok" else Truth.TRUE
-    evaluated = replace(state, evaluated_ns=now_ns)
     if truth is Truth.TRUE:
-        return _on_true(policy, evaluated, now_ns, when)
+        return _on_true(policy, state, now_ns, when)
     if truth is Truth.FALSE:
-        return _on_false(policy, evaluated, now_ns, when, present)
+        return _on_false(policy, state, now_ns, when, values)
     if truth is Truth.NO_DATA:
-        return _on_hold(evaluated, now_ns, when)
-    return _on_error(evaluated, now_ns, when)
+        return _on_hold(state, now_ns, when)
+    return _on_error(state, now_ns, when)
 
 
 def retire(notified: Sequence[str], state: GroupState, now_ns: int, reason: str) -> StepResult:
@@ -119,54 +121,69 @@ def retire(notified: Sequence[str], state: GroupState, now_ns: int, reason: str)
     version watches.
     """
     if state.firing_since_ns is None:
-        return StepResult(replace(state, state="ok", since_ns=now_ns, pending_since_ns=None))
-    ended = replace(state, pending_since_ns=None, firing_since_ns=None)
+        return StepResult(GroupState("ok", now_ns, None, None, state.last_true_ns))
+    ended = state._replace(pending_since_ns=None, firing_since_ns=None)
     told = (Notify(endpoint, "incident.resolved") for endpoint in notified)
-    return _enter(ended, "ok", now_ns, reason, (ResolveIncident(), *told))
+    return _enter(ended, "ok", now_ns, reason, Truth.FALSE, (ResolveIncident(), *told))
+
+
+def firing_intents(policy: CompiledPolicy) -> tuple[Intent, ...]:
+    """Return what a group that begins to fire leads to: an incident, messages, and proposals of actions."""
+    intents: list[Intent] = [OpenIncident(), *_notifications(policy, "incident.opened")]
+    intents += [ProposeAction(action) for action in policy.actions if action.endpoint is None]
+    return tuple(intents)
+
+
+def resolving_intents(policy: CompiledPolicy) -> tuple[Intent, ...]:
+    """Return what a group that stops firing leads to."""
+    return (ResolveIncident(), *_notifications(policy, "incident.resolved"))
 
 
 def _on_true(policy: CompiledPolicy, state: GroupState, now_ns: int, when: Outcome) -> StepResult:
     since_ns = now_ns if state.pending_since_ns is None else state.pending_since_ns
-    state = replace(state, pending_since_ns=since_ns, last_true_ns=now_ns)
-    reason = when.reason or "when holds"
+    state = GroupState(state.state, state.since_ns, since_ns, state.firing_since_ns, now_ns)
+    truth = when.truth
     if state.firing_since_ns is not None:
-        return _enter(state, "firing", now_ns, reason)
+        return _enter(state, "firing", now_ns, when.reason or _HOLDS, truth)
     if now_ns - since_ns < policy.for_ns:
-        return _enter(state, "pending", now_ns, f"{reason}; waiting {duration_to_text(policy.for_ns)}")
-    intents: list[Intent] = [OpenIncident(), *_notifications(policy, "incident.opened")]
-    intents += [ProposeAction(action) for action in policy.actions if action.endpoint is None]
-    firing = replace(state, firing_since_ns=now_ns)
+        if state.state == "pending":
+            return StepResult(state, (), (), truth)
+        waiting = f"{when.reason or _HOLDS}; waiting {duration_to_text(policy.for_ns)}"
+        return _enter(state, "pending", now_ns, waiting, truth)
+    reason = when.reason or _HOLDS
     held = f"{reason} for {duration_to_text(now_ns - since_ns)}" if policy.for_ns else reason
-    return _enter(firing, "firing", now_ns, held, tuple(intents))
+    return _enter(state._replace(firing_since_ns=now_ns), "firing", now_ns, held, truth, firing_intents(policy))
 
 
 def _on_false(
-    policy: CompiledPolicy, state: GroupState, now_ns: int, when: Outcome, values: Mapping[str, float]
+    policy: CompiledPolicy, state: GroupState, now_ns: int, when: Outcome, values: Mapping[str, float | None]
 ) -> StepResult:
-    state = replace(state, pending_since_ns=None)
+    truth = when.truth
+    if state.pending_since_ns is not None:
+        state = state._replace(pending_since_ns=None)
     if state.firing_since_ns is None:
-        return _enter(state, "ok", now_ns, when.reason or "when does not hold")
-    clear = Outcome(Truth.TRUE) if policy.clear is None else policy.engine.evaluate(policy.clear, values)
+        return _enter(state, "ok", now_ns, when.reason or "when does not hold", truth)
+    clear = _TRUE if policy.clear is None else policy.engine.evaluate(policy.clear, values)
     if clear.truth is Truth.ERROR:
         return _on_error(state, now_ns, clear)
     # With ``no_data: ok`` the author has said that silence counts as healthy, for ``clear`` too.
     is_clear = clear.truth is Truth.TRUE or (clear.truth is Truth.NO_DATA and policy.no_data == "ok")
     last_true_ns = state.firing_since_ns if state.last_true_ns is None else state.last_true_ns
     if not is_clear or now_ns - last_true_ns < policy.keep_firing_for_ns:
-        return _enter(state, "firing", now_ns, "not clear yet")
-    resolved = replace(state, firing_since_ns=None)
-    intents: tuple[Intent, ...] = (ResolveIncident(), *_notifications(policy, "incident.resolved"))
-    return _enter(resolved, "ok", now_ns, "clear holds" if policy.clear else "when does not hold", intents)
+        return _enter(state, "firing", now_ns, "not clear yet", truth)
+    resolved = state._replace(firing_since_ns=None)
+    reason = "clear holds" if policy.clear else "when does not hold"
+    return _enter(resolved, "ok", now_ns, reason, truth, resolving_intents(policy))
 
 
 def _on_hold(state: GroupState, now_ns: int, when: Outcome) -> StepResult:
     if state.firing_since_ns is not None:
-        return _enter(state, "firing", now_ns, when.reason)
-    return _enter(state, "no_data" if state.pending_since_ns is None else "pending", now_ns, when.reason)
+        return _enter(state, "firing", now_ns, when.reason, when.truth)
+    return _enter(state, "no_data" if state.pending_since_ns is None else "pending", now_ns, when.reason, when.truth)
 
 
 def _on_error(state: GroupState, now_ns: int, outcome: Outcome) -> StepResult:
-    return _enter(replace(state, pending_since_ns=None), "error", now_ns, outcome.reason)
+    return _enter(state._replace(pending_since_ns=None), "error", now_ns, outcome.reason, Truth.ERROR)
 
 
 def _notifications(
@@ -176,10 +193,10 @@ def _notifications(
 
 
 def _enter(
-    state: GroupState, name: StateName, now_ns: int, reason: str, intents: tuple[Intent, ...] = ()
+    state: GroupState, name: StateName, now_ns: int, reason: str, truth: Truth, intents: tuple[Intent, ...] = ()
 ) -> StepResult:
     """Return the state under its new name; a transition only when the name changes."""
     if state.state == name:
-        return StepResult(replace(state, since_ns=now_ns if state.since_ns is None else state.since_ns), (), intents)
+        return StepResult(state._replace(since_ns=now_ns) if state.since_ns is None else state, (), intents, truth)
     transition = Transition(state.state, name, now_ns, reason)
-    return StepResult(replace(state, state=name, since_ns=now_ns), (transition,), intents)
+    return StepResult(state._replace(state=name, since_ns=now_ns), (transition,), intents, truth)

@@ -29,7 +29,7 @@ from policies.hooks.store import (
     release_message,
 )
 from policies.hooks.webhook import Delivered, Gone, Outcome, RetryLater
-from policies.store import IncidentEvent, insert_incident_event
+from policies.incident_store import IncidentEvent, insert_incident_event
 
 DELIVERY_ACTOR = "webhook-delivery"
 _SLACK_NS = 30 * SECOND_NS
@@ -132,7 +132,8 @@ def _record(
             "detail": detail,
         }
         kind = "notification.delivered" if state == "delivered" else "notification.failed"
-        insert_incident_event(tx, IncidentEvent(message.incident_id, now_ns, kind, DELIVERY_ACTOR, body))
+        for incident_id in message.members or (message.incident_id,):
+            insert_incident_event(tx, IncidentEvent(incident_id, now_ns, kind, DELIVERY_ACTOR, body))
 
 
 def _describe(outcome: Outcome) -> str:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from typing import Any
 from urllib.parse import quote
 
 import orjson
@@ -24,11 +25,19 @@ def console_link(console_url: str, path: str) -> str:
 
 
 def incident_body(
-    event: str, incident: Incident, values: Mapping[str, float | None], *, console_url: str, at_ns: int
+    event: str,
+    incident: Incident,
+    values: Mapping[str, Any],
+    *,
+    console_url: str,
+    at_ns: int,
+    others: Sequence[Incident] = (),
+    reminder: int = 0,
 ) -> bytes:
     """Return ``{type, timestamp, data}`` for an incident event as JSON under 20 kB.
 
-    ``values`` are left out when the body would grow past the limit; the link leads to them.
+    ``others`` are incidents that began or ended together with this one and are told in the same message. ``values`` and
+    the end of ``others`` are left out where the body would grow past the limit; the links lead to them.
     """
     data: dict[str, object] = {
         "incident_id": incident.id,
@@ -45,7 +54,30 @@ def incident_body(
         "url": console_link(console_url, incident_path(incident.id)),
         "values": dict(values),
     }
-    body = orjson.dumps({"type": event, "timestamp": ns_to_rfc3339(at_ns), "data": data})
-    if len(body) < MAX_BODY_BYTES:
-        return body
-    return orjson.dumps({"type": event, "timestamp": ns_to_rfc3339(at_ns), "data": {**data, "values": {}}})
+    if reminder:
+        data["reminder"] = reminder
+    if others:
+        data["incidents"] = 1 + len(others)
+        data["others"] = [_other_to_json(one, console_url) for one in others]
+    while True:
+        body = orjson.dumps({"type": event, "timestamp": ns_to_rfc3339(at_ns), "data": data})
+        if len(body) < MAX_BODY_BYTES:
+            return body
+        data = _smaller(data)
+
+
+def _other_to_json(incident: Incident, console_url: str) -> dict[str, object]:
+    return {
+        "incident_id": incident.id,
+        "title": incident.title,
+        "group": dict(incident.group.labels),
+        "url": console_link(console_url, incident_path(incident.id)),
+    }
+
+
+def _smaller(data: Mapping[str, object]) -> dict[str, object]:
+    """Return the same data with the values gone, then with half of the others."""
+    others = data.get("others")
+    if data["values"] or not isinstance(others, list) or not others:
+        return {**data, "values": {}}
+    return {**data, "others": others[: len(others) // 2]}

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+import orjson
 from sqlalchemy import Row, and_, case, exists, func, insert, or_, select, update
 
 from custodes.db import ReadTx, WriteTx
@@ -39,7 +40,10 @@ class Endpoint:
 
 @dataclass(frozen=True, slots=True)
 class OutboxMessage:
-    """A message on its way. ``id`` is the ``webhook-id``, the same at every attempt."""
+    """A message on its way. ``id`` is the ``webhook-id``, the same at every attempt.
+
+    ``incident_id`` is the incident whose line it stands in, ``members`` are those it tells about when they are several.
+    """
 
     id: str
     project_id: str
@@ -53,6 +57,7 @@ class OutboxMessage:
     next_attempt_ns: int
     delivered_ns: int | None = None
     last_error: str | None = None
+    members: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,6 +149,7 @@ def insert_message(tx: WriteTx, message: OutboxMessage) -> None:
             endpoint_id=message.endpoint_id,
             event_type=message.event_type,
             incident_id=message.incident_id,
+            members=orjson.dumps(list(message.members)) if message.members else None,
             body=message.body,
             state=message.state,
             attempts=message.attempts,
@@ -287,6 +293,18 @@ def list_messages(
     return [_row_to_message(row) for row in tx.execute(statement)]
 
 
+def is_waiting(tx: ReadTx, project_id: str, endpoint_id: str, incident_id: str) -> bool:
+    """Return whether a message of this incident's line still waits for this endpoint."""
+    columns = outbox.c
+    statement = select(columns.id).where(
+        columns.incident_id == incident_id,
+        columns.project_id == project_id,
+        columns.endpoint_id == endpoint_id,
+        columns.state.not_in(_FINAL_STATES),
+    )
+    return tx.execute(statement.limit(1)).first() is not None
+
+
 def list_attempts(tx: ReadTx, outbox_ids: Sequence[str]) -> list[Attempt]:
     """Return the attempts at these messages, by message and number."""
     columns = delivery_attempt.c
@@ -316,4 +334,5 @@ def _row_to_message(row: Row[Any]) -> OutboxMessage:
         row.next_attempt_ns,
         row.delivered_ns,
         row.last_error,
+        () if row.members is None else tuple(orjson.loads(row.members)),
     )

@@ -11,14 +11,17 @@ from typing import Annotated, Literal
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 from pydantic_core import PydanticCustomError
 
+from custodes.kernel.clock import MINUTE_NS
 from policies.rules.duration import parse_duration
-from policies.rules.vocabulary import parse_aggregation, resolve_metric
+from policies.rules.vocabulary import FAIRNESS_AGGREGATIONS, parse_aggregation, resolve_metric
 
 Severity = Literal["low", "medium", "high", "critical"]
 NoData = Literal["ok", "hold", "fire"]
 StateName = Literal["ok", "pending", "firing", "no_data", "error"]
 Dimension = Literal["service", "environment", "deployment", "model"]
 Mode = Literal["shadow", "propose", "auto"]
+DEFAULT_QUIET_NS = 10 * MINUTE_NS
+"""How long an ExchangePolicy stays firing after its last match, unless it says otherwise."""
 GuardedKind = Literal["rollback", "finetune", "pause", "review"]
 
 
@@ -35,6 +38,8 @@ SignalName = Annotated[str, Field(pattern=r"^[a-zA-Z_][a-zA-Z0-9_]{0,63}$")]
 Identifier = Annotated[str, Field(pattern=r"^[a-z0-9]([a-z0-9_.-]{0,62}[a-z0-9])?$")]
 Expression = Annotated[str, Field(min_length=1, max_length=4096)]
 Text = Annotated[str, Field(min_length=1, max_length=256)]
+# score.toxicity, tokens.input, …: which ones exist is checked with the expressions.
+VariableName = Annotated[str, Field(pattern=r"^[a-z_][a-zA-Z0-9_.]{0,95}$")]
 
 
 class _Strict(BaseModel):
@@ -53,11 +58,17 @@ class Scope(_Strict):
 
 
 class Signal(_Strict):
-    """One number per group and evaluation: an aggregation of a metric over the last ``window``."""
+    """One number per group and evaluation: an aggregation of a metric over the last ``window``.
+
+    ``group`` names the group of people that a fairness aggregation is about; without it, it is about all of them.
+    A window with fewer than ``min_n`` values is no data, so that two bad answers at night are no alarm.
+    """
 
     metric: str | None = None
     agg: str
     window_ns: DurationNs = Field(alias="window")
+    min_n: int = Field(1, ge=1, le=1_000_000_000)
+    group: Annotated[str, Field(min_length=1, max_length=160)] | None = None
 
     @model_validator(mode="after")
     def _names_exist(self) -> Signal:
@@ -69,6 +80,9 @@ class Signal(_Strict):
             resolve_metric(aggregation, self.metric)
         except ValueError as error:
             raise PydanticCustomError("unknown_metric", "{problem}", {"problem": str(error)}) from error
+        if self.group is not None and aggregation.name not in FAIRNESS_AGGREGATIONS:
+            problem = f"group goes with {' and '.join(sorted(FAIRNESS_AGGREGATIONS))} only, not with {self.agg}"
+            raise PydanticCustomError("no_group", "{problem}", {"problem": problem})
         return self
 
 
@@ -130,6 +144,24 @@ class PolicyTest(_Strict):
     expect: list[Expectation] = Field(min_length=1, max_length=256)
 
 
+class ExchangeTest(_Strict):
+    """One ``exchange`` and the state it must lead to, or ``series`` of them, one per step, as in a policy's tests."""
+
+    name: Text
+    exchange: dict[VariableName, float | int | str | None] | None = Field(None, max_length=64)
+    step_ns: DurationNs = Field(0, alias="step")
+    series: dict[VariableName, str | int | float] = Field(default_factory=dict, max_length=64)
+    expect: StateName | list[Expectation]
+
+    @model_validator(mode="after")
+    def _is_one_or_the_other(self) -> ExchangeTest:
+        if (self.exchange is None) == (not self.series):
+            raise PydanticCustomError("test_form", "a test has either an exchange or series, not both and not neither")
+        if isinstance(self.expect, str) != (self.exchange is not None):
+            raise PydanticCustomError("test_form", "an exchange expects one state, series a list of at and state")
+        return self
+
+
 class PolicyDocument(_Strict):
     """``kind: Policy``: windowed signals, a predicate, hysteresis and actions."""
 
@@ -146,12 +178,17 @@ class PolicyDocument(_Strict):
     for_ns: DurationNs = Field(0, alias="for")
     keep_firing_for_ns: DurationNs = Field(0, alias="keep_firing_for")
     no_data: NoData = "hold"
+    escalate_after_ns: DurationNs | None = Field(None, alias="escalate_after")
+    repeat_every_ns: DurationNs | None = Field(None, alias="repeat_every")
     actions: list[Action] = Field(default_factory=list, max_length=32)
     tests: list[PolicyTest] = Field(default_factory=list, max_length=100)
 
 
 class ExchangePolicyDocument(_Strict):
-    """``kind: ExchangePolicy``: no windows, ``when`` sees the scores of one exchange."""
+    """``kind: ExchangePolicy``: no windows, ``when`` sees the scores of one exchange.
+
+    The first match opens an incident for its group; it resolves when ``keep_firing_for`` has passed without another.
+    """
 
     api_version: Literal["custodes/v1"] = Field(alias="apiVersion")
     kind: Literal["ExchangePolicy"]
@@ -159,8 +196,13 @@ class ExchangePolicyDocument(_Strict):
     owner: Text
     severity: Severity
     scope: Scope = Field(default_factory=Scope)
+    group_by: list[Dimension] = Field(default_factory=list, max_length=4)
     when: Expression
+    keep_firing_for_ns: DurationNs = Field(DEFAULT_QUIET_NS, alias="keep_firing_for")
+    escalate_after_ns: DurationNs | None = Field(None, alias="escalate_after")
+    repeat_every_ns: DurationNs | None = Field(None, alias="repeat_every")
     actions: list[Action] = Field(default_factory=list, max_length=32)
+    tests: list[ExchangeTest] = Field(default_factory=list, max_length=100)
 
 
 AnyDocument = PolicyDocument | ExchangePolicyDocument

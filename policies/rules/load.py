@@ -15,6 +15,7 @@ from policies.rules.canonical import version_id
 from policies.rules.document import (
     AnyDocument,
     ExchangePolicyDocument,
+    ExchangeTest,
     Expectation,
     GuardedAction,
     Limits,
@@ -156,6 +157,8 @@ def _child(node: object, part: str | int) -> object:
 
 
 def _model_at(model: type[BaseModel], location: tuple[str | int, ...]) -> type[BaseModel]:
+    if model is ExchangePolicyDocument and location[:1] == ("tests",) and len(location) == 2:
+        return ExchangeTest
     for pattern, nested in _NESTED:
         if len(pattern) == len(location) and all(
             want is None or want == part for want, part in zip(pattern, location, strict=True)

@@ -19,12 +19,13 @@ _TOKEN = re.compile(
 )
 _NONZERO_LITERAL = re.compile(r"(?=[0.]*[1-9])[0-9]*\.?[0-9]*", re.ASCII)
 _OPEN, _CLOSE = frozenset("([{"), frozenset(")]}")
-_Token = tuple[str, str, int, int]
+Token = tuple[str, str, int, int]
+"""Kind (string, number, name or sign), text, start and end."""
 
 
 def mentioned_names(source: str, declared: Iterable[str]) -> frozenset[str]:
     """Return the declared names, dotted ones included, that ``source`` mentions outside strings."""
-    tokens = _tokens(source)
+    tokens = read_tokens(source)
     chains: set[str] = set()
     for start, (kind, text, *_) in enumerate(tokens):
         if kind != "name" or (start and tokens[start - 1][1] == "."):
@@ -44,7 +45,7 @@ def wrap_divisors(source: str, function: str) -> str:
     Literal divisors other than zero stay as they are. The value of the expression is unchanged for every
     divisor that ``function`` returns as it is.
     """
-    tokens = _tokens(source)
+    tokens = read_tokens(source)
     openings: dict[int, int] = {}
     closings: dict[int, int] = {}
     for index, (_, text, *_) in enumerate(tokens):
@@ -63,12 +64,13 @@ def wrap_divisors(source: str, function: str) -> str:
     return "".join(pieces)
 
 
-def _tokens(source: str) -> list[_Token]:
+def read_tokens(source: str) -> list[Token]:
+    """Return the tokens of ``source``, without spaces and comments."""
     found = ((match.lastgroup or "sign", match[0], match.start(), match.end()) for match in _TOKEN.finditer(source))
     return [token for token in found if token[0] != "space"]
 
 
-def _operand_end(tokens: list[_Token], index: int) -> int:
+def _operand_end(tokens: list[Token], index: int) -> int:
     """Return the index of the last token of the unary operand that starts at ``index``.
 
     An operand is signs, then a literal, name or bracketed expression, then any number of member
@@ -88,7 +90,7 @@ def _operand_end(tokens: list[_Token], index: int) -> int:
     return end
 
 
-def _bracket_end(tokens: list[_Token], index: int) -> int:
+def _bracket_end(tokens: list[Token], index: int) -> int:
     """Return where the bracket opened at ``index`` closes; ``index`` itself when no bracket opens there."""
     depth = 0
     for position in range(index, len(tokens)):

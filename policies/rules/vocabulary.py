@@ -6,11 +6,30 @@ import math
 import re
 from dataclasses import dataclass
 
-SCORE_METRICS = ("toxicity", "prompt_toxicity", "hallucination", "identity_attack")
+SCORE_METRICS = (
+    "toxicity",
+    "prompt_toxicity",
+    "hallucination",
+    "identity_attack",
+    "refusal",
+    "negative_tone",
+    "pii",
+    "prompt_pii",
+    "secrets",
+    "prompt_secrets",
+    "prompt_injection",
+    "context_injection",
+)
+JUDGED_METRICS = SCORE_METRICS[:4]
+"""Those for which a model has to understand the text. Rules that look for patterns answer for almost any text, so
+coverage and the worst traces are told by these."""
+
+OPTIONAL_METRICS = ("inconsistency",)
+"""Scores that only some detector profiles give, or only for some traffic."""
 QUANTITY_METRICS = ("latency_ms", "ttft_ms", "cost_usd", "input_tokens", "output_tokens")
 EXCHANGES_METRIC = "exchanges"
 EMBEDDING_METRIC = "embedding"
-METRICS = (*SCORE_METRICS, *QUANTITY_METRICS, EXCHANGES_METRIC, EMBEDDING_METRIC)
+METRICS = (*SCORE_METRICS, *OPTIONAL_METRICS, *QUANTITY_METRICS, EXCHANGES_METRIC, EMBEDDING_METRIC)
 
 DIMENSIONS = ("service", "environment", "deployment", "model")
 TOXICITY_LABELS = (
@@ -22,6 +41,8 @@ TOXICITY_LABELS = (
     "identity_attack",
     "sexual_explicit",
 )
+
+CLAIM_LABELS = ("claim_unsupported", "claims_unsupported_share", "disagreement")
 
 IMPLIED_METRICS = {
     "count": EXCHANGES_METRIC,
@@ -48,8 +69,22 @@ _PLAIN = (
     "latency_p95",
 )
 AGGREGATION_NAMES = (*_PLAIN, "rate_above(x)")
-WITHOUT_SOURCE = frozenset({"drift_alarm", "fairness_gap_low", "fairness_gap_high"})
-"""Aggregations that a policy may name but that no roll-up feeds yet: always no data."""
+WITHOUT_SOURCE = frozenset({"drift_alarm"})
+"""Aggregations that a policy may name but that nothing feeds yet: always no data."""
+FAIRNESS_AGGREGATIONS = frozenset({"fairness_gap_low", "fairness_gap_high"})
+"""Aggregations that read the fairness monitors instead of roll-ups."""
+FAIRNESS_OUTCOMES = {
+    "toxicity": "toxic",
+    "hallucination": "ungrounded",
+    "refusal": "refused",
+    "negative_tone": "negative",
+    "latency_ms": "slow",
+    "output_tokens": "clipped",
+}
+"""The outcome whose gap a fairness aggregation of a metric reads."""
+
+FROM_ROLLUPS = frozenset({*_PLAIN, "rate_above"}) - {"drift_alarm", "fairness_gap_low", "fairness_gap_high"}
+"""Aggregations of roll-ups; the others read what monitors have written, see ``policies.signals.FURTHER_SOURCES``."""
 
 _RATE_ABOVE = re.compile(r"rate_above\(\s*(-?\d+(?:\.\d+)?(?:[eE][+-]?\d+)?)\s*\)", re.ASCII)
 
@@ -77,8 +112,13 @@ def resolve_metric(aggregation: Aggregation, written: str | None) -> str:
     implied = IMPLIED_METRICS.get(aggregation.name)
     if written is None:
         if implied is None:
-            raise ValueError(f"{aggregation.name} needs a metric; known are {', '.join(METRICS)}")
+            known = FAIRNESS_OUTCOMES if aggregation.name in FAIRNESS_AGGREGATIONS else METRICS
+            raise ValueError(f"{aggregation.name} needs a metric; known are {', '.join(known)}")
         return implied
+    if aggregation.name in FAIRNESS_AGGREGATIONS:
+        if written not in FAIRNESS_OUTCOMES:
+            raise ValueError(f"no gap of {written!r} is watched; watched are {', '.join(FAIRNESS_OUTCOMES)}")
+        return written
     if written not in METRICS:
         raise ValueError(f"unknown metric {written!r}; known are {', '.join(METRICS)}")
     if aggregation.name in _FIXED_METRIC and written != implied:
