@@ -73,6 +73,12 @@ class WriteTx(ReadTx):
         """
         return insert_rows(self._connection, table, columns, rows, on_conflict)
 
+    @contextmanager
+    def nested(self) -> Iterator[None]:
+        """Undo what the block did, and only that, when it raises; the rest of the unit of work stays usable."""
+        with _translate_errors(), self._connection.begin_nested():
+            yield
+
     def insert(self, table: Table) -> sqlite.Insert | postgresql.Insert:
         """Return an INSERT that understands ``on_conflict_do_update`` and ``…_do_nothing`` on this database."""
         return sqlite.insert(table) if self.dialect == "sqlite" else postgresql.insert(table)

@@ -8,13 +8,14 @@ again, every row it touched is computed afresh from the scores, so the roll-ups 
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from sqlalchemy import and_, delete, select, tuple_, update
 
 from custodes.db.database import WriteTx
+from custodes.db.rollup_versions import keep_versions
 from custodes.db.tables import exchange, rollup_minute, score, span
 from custodes.kernel.histogram import Histogram, metric_scale, value_to_bin
 
@@ -46,17 +47,25 @@ class RollupRow:
 
     def add(self, metric: str, value: float | None) -> None:
         """Count one value."""
-        if value is None:
-            self.not_assessed += 1
+        self.add_all(metric, (value,))
+
+    def add_all(self, metric: str, values: Sequence[float | None]) -> None:
+        """Count many values; raises ``ValueError`` for one that is not finite, and then counts none."""
+        known = [value for value in values if value is not None]
+        scale = metric_scale(metric)
+        bins = [value_to_bin(value, scale) for value in known]
+        self.not_assessed += len(values) - len(known)
+        if not known:
             return
         if self.counts is None:
             self.counts = list(Histogram.empty().counts)
-        self.counts[value_to_bin(value, metric_scale(metric))] += 1
-        self.n += 1
-        self.total += value
-        self.total_sq += value * value
-        self.minimum = value if self.minimum is None else min(self.minimum, value)
-        self.maximum = value if self.maximum is None else max(self.maximum, value)
+        for place in bins:
+            self.counts[place] += 1
+        self.n += len(known)
+        self.total += sum(known)
+        self.total_sq += sum(value * value for value in known)
+        self.minimum = min(known) if self.minimum is None else min(self.minimum, *known)
+        self.maximum = max(known) if self.maximum is None else max(self.maximum, *known)
 
     def histogram(self, metric: str) -> Histogram:
         """Return the histogram so far."""
@@ -78,10 +87,20 @@ class RollupRow:
 
 def add_to_rollups(tx: WriteTx, values: Iterable[tuple[RollupKey, float | None]]) -> None:
     """Add values to their rows. Concurrent writers of one row wait for each other."""
-    fresh: dict[RollupKey, RollupRow] = defaultdict(RollupRow)
+    by_key: defaultdict[RollupKey, list[float | None]] = defaultdict(list)
     for key, value in values:
-        fresh[key].add(key.metric, value)
+        by_key[key].append(value)
+    add_all_to_rollups(tx, by_key)
+
+
+def add_all_to_rollups(tx: WriteTx, values: Mapping[RollupKey, Sequence[float | None]]) -> None:
+    """Add values to their rows, row by row: quicker than ``add_to_rollups`` when they are already together."""
+    fresh: dict[RollupKey, RollupRow] = {}
+    for key, of_key in values.items():
+        fresh[key] = RollupRow()
+        fresh[key].add_all(key.metric, of_key)
     stored = _lock_rows(tx, sorted(fresh))
+    keep_versions(tx, {_key_tuple(key): stored.get(key) for key in fresh})
     inserts: list[dict[str, Any]] = []
     for key, row in sorted(fresh.items(), key=lambda pair: pair[0]):
         old = stored.get(key)
@@ -122,13 +141,15 @@ def rebuild_rollups(tx: WriteTx, places: Iterable[tuple[str, int, int]]) -> None
         for one in tx.execute(select(*columns, *tokens).join(exchange, exchange.c.span_id == span.c.id).where(here)):
             for metric, value in span_quantities(dict(one._mapping)).items():
                 rows[metric].add(metric, value)
-        tx.execute(
-            delete(rollup_minute).where(
-                rollup_minute.c.project_id == project,
-                rollup_minute.c.minute == minute,
-                rollup_minute.c.segment_id == segment_id,
-            )
+        place = and_(
+            rollup_minute.c.project_id == project,
+            rollup_minute.c.minute == minute,
+            rollup_minute.c.segment_id == segment_id,
         )
+        former = {one.metric: one for one in tx.execute(select(rollup_minute).where(place).with_for_update())}
+        touched = sorted(former.keys() | rows.keys())
+        keep_versions(tx, {(project, minute, segment_id, metric): former.get(metric) for metric in touched})
+        tx.execute(delete(rollup_minute).where(place))
         tx.execute_many(
             rollup_minute.insert(),
             [
@@ -171,6 +192,10 @@ def _lock_rows(tx: WriteTx, keys: list[RollupKey]) -> dict[RollupKey, Any]:
         for row in tx.execute(statement):
             stored[RollupKey(row.project_id, row.minute, row.segment_id, row.metric)] = row
     return stored
+
+
+def _key_tuple(key: RollupKey) -> tuple[str, int, int, str]:
+    return key.project, key.minute, key.segment_id, key.metric
 
 
 def _key_values(key: RollupKey) -> dict[str, Any]:

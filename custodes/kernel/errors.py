@@ -18,6 +18,7 @@ Errors carry data and say what failed, the value seen and what to do; one table 
     ├── PermissionError_        a valid key whose role may not do this
     ├── NotFoundError           no such thing in this project
     └── ConflictError           the object changed, or the state forbids the action
+        └── StaleError          the caller named a revision that is not the present one
 
 ``detectors`` has a root of its own (``detectors.errors``), because it knows none of our packages.
 """
@@ -89,3 +90,7 @@ class NotFoundError(CustodesError):
 
 class ConflictError(CustodesError):
     """The object changed meanwhile, or its state forbids the action."""
+
+
+class StaleError(ConflictError):
+    """The caller acts on a revision of the object that is not the present one; reading it again helps."""

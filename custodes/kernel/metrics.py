@@ -78,10 +78,23 @@ class Metrics:
         )
         self.evaluations = Counter(
             "custodes_policy_evaluations",
-            "Policy groups evaluated, and policies that failed",
+            "Policy groups evaluated, those among them without data or with an error, and policies that failed",
             ["outcome"],
             registry=make,
         )
+        self.policy_lag_s = Gauge(
+            "custodes_policy_lag_seconds", "Age of the last minute that policies were evaluated at", registry=make
+        )
+        self.fairness_alarms = Counter(
+            "custodes_fairness_alarms", "Gaps between groups beyond the tolerance", ["outcome"], registry=make
+        )
+        self.fairness_standing = Gauge(
+            "custodes_fairness_standing_alarms", "Fairness alarms nobody has begun anew after", registry=make
+        )
+        self.fairness_damaged = Counter(
+            "custodes_fairness_damaged_states", "Stored fairness states that could not be read", registry=make
+        )
+        self.probe_calls = Counter("custodes_probe_calls", "Calls of counterfactual probes", ["outcome"], registry=make)
         self.deliveries = Counter("custodes_webhook_attempts", "Webhook delivery attempts", ["outcome"], registry=make)
         self.outbox_pending = Gauge("custodes_outbox_pending", "Webhook messages not yet delivered", registry=make)
         self.outbox_age_s = Gauge(

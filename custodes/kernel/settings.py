@@ -14,12 +14,32 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict, SettingsError
 
 from custodes.kernel.errors import ConfigurationError
 
 MIB = 1024 * 1024
+
+
+MaskedKind = Literal[
+    "bank_account",
+    "birth_date",
+    "card",
+    "crypto_wallet",
+    "email",
+    "iban",
+    "ip",
+    "mac_address",
+    "national_id",
+    "phone",
+    "secret",
+]
+"""The kinds of values that ``recognisers`` finds; a test keeps both lists alike."""
+
+
+RuleDetector = Literal["refusal", "negative_tone", "language", "pii", "secrets", "injection"]
+"""The detectors that can be switched off one by one; a test keeps this and ``detectors.rules.members`` alike."""
 
 
 class _Section(BaseModel):
@@ -63,12 +83,42 @@ class ModelsSettings(_Section):
     """Model weights and the device that runs them."""
 
     dir: Path | None = Field(
-        default=None, description="Folder with local model bundles; empty means the packaged ones."
+        default=None, description="Folder with local model bundles; empty means models in the data directory."
     )
     offline: bool = Field(default=True, description="Never contact a model hub.")
     profile: Literal["builtin", "full"] = Field(default="builtin", description="Which detectors score traffic.")
-    device: str = Field(default="cpu", description="torch device for scoring: cpu, cuda, cuda:0 and so on.")
-    threads: int = Field(default=0, ge=0, description="CPU threads for scoring; 0 lets torch decide.")
+    without: tuple[RuleDetector, ...] = Field(
+        default=(), description='Rule detectors that are switched off, e.g. ["language", "negative_tone"].'
+    )
+    device: str = Field(
+        default="cpu",
+        description="What scores: cpu, cuda (every CUDA device), cuda:0, a list such as cuda:0,cuda:1, or auto.",
+    )
+    threads: int = Field(default=0, ge=0, description="CPU cores that score side by side; 0 takes all there are.")
+    plugins: tuple[str, ...] = Field(
+        default=(), description='Installed detector plug-ins that score too, e.g. ["my-detector"]; none by default.'
+    )
+    toxicity: str = Field(
+        default="detoxify-unbiased", min_length=1, description="Bundle that scores toxicity in the full profile."
+    )
+    grounding: str = Field(
+        default="lettucedect-base-modernbert-en-v1",
+        min_length=1,
+        description="Bundle that scores hallucination in the full profile.",
+    )
+    claims: str = Field(default="", description="Bundle that checks claims in the full profile; empty means none.")
+    claims_threshold: float = Field(
+        default=0.5, ge=0, le=1, description="Claims are checked from this value of hallucination or inconsistency on."
+    )
+    claims_rate: float = Field(
+        default=0.02, ge=0, le=1, description="Share of the other exchanges whose claims are checked, by their ids."
+    )
+    encoder: str = Field(
+        default="", description="Bundle of the full profile's sentence encoder; empty means the packaged one."
+    )
+    checkpoint_loader: Literal["safe", "package"] = Field(
+        default="safe", description="Who builds the network of a detoxify checkpoint: our loader, or the package's."
+    )
 
 
 class IngestSettings(_Section):
@@ -106,7 +156,7 @@ class PrivacySettings(_Section):
 
     encrypt: bool = Field(default=True, description="Encrypt captured text in the database.")
     key_dir: Path | None = Field(default=None, description="Folder with content.key; empty means the data directory.")
-    mask: tuple[Literal["card", "email", "iban", "ip", "national_id", "phone", "secret"], ...] = Field(
+    mask: tuple[MaskedKind, ...] = Field(
         default=(),
         description='Kinds of values replaced before text is stored, e.g. ["email", "phone"]; none by default.',
     )
@@ -119,12 +169,99 @@ class WorkerSettings(_Section):
     poll_s: float = Field(default=0.25, gt=0, description="Seconds between looks for work when idle.")
     batches: int = Field(default=16, ge=1, description="Most ingest batches claimed at once.")
     max_attempts: int = Field(default=5, ge=1, description="Tries before a batch is set aside as failed.")
+    detector_timeout_s: float = Field(
+        default=60.0, gt=0, description="Seconds without progress after which a detector is taken to hang."
+    )
 
 
 class PolicySettings(_Section):
-    """Policy evaluation."""
+    """Policies: evaluation, review, and what becomes of incidents."""
 
     interval_s: float = Field(default=15.0, gt=0, description="Seconds between evaluations of active policies.")
+    catch_up_s: float = Field(
+        default=900.0, ge=0, description="Seconds of missed minutes that are evaluated late after an interruption."
+    )
+    four_eyes: bool = Field(
+        default=True, description="Versions and silences of severe incidents need somebody other than their author."
+    )
+    min_shadow_s: float = Field(
+        default=0.0, ge=0, description="Seconds a version runs in shadow before it can be approved."
+    )
+    read_only: bool = Field(default=False, description="Take policies from a repository only (custodes policy submit).")
+    gitops_actors: tuple[str, ...] = Field(
+        default=(), description='Who may hand in policies when they are read-only, e.g. ["key:ab12cd34"].'
+    )
+    escalate_after_s: float = Field(
+        default=1800.0, ge=0, description="Seconds until a severe incident nobody took over escalates; 0 never."
+    )
+    regress_within_s: float = Field(
+        default=3600.0, ge=0, description="Seconds within which a resolved incident reopens if its group fires again."
+    )
+    group_within_s: float = Field(
+        default=300.0, ge=0, description="Seconds within which incidents of one policy belong together."
+    )
+    regulator_clocks: tuple[str, ...] = Field(
+        default=("ai-act-serious=15d", "ai-act-widespread=2d", "ai-act-death=10d", "gdpr-breach=72h"),
+        description="Duties to report that incidents can start a clock for, as name=time.",
+    )
+
+
+class FairnessSettings(_Section):
+    """Gaps between groups of people: what is tolerated, and what counts as an outcome."""
+
+    enabled: bool = Field(default=True, description="Compare outcomes between groups.")
+    epsilon: float = Field(default=0.02, ge=0, lt=1, description="Largest gap between rates that is nobody's concern.")
+    alpha: float = Field(
+        default=0.01, gt=0, lt=1, description="Probability of any alarm in a deployment without a larger gap."
+    )
+    min_pairs: int = Field(default=50, ge=1, description="Pairs below which a gap counts as too few data.")
+    max_groups: int = Field(default=32, ge=1, le=64, description="Groups compared on one axis, in order of appearance.")
+    interval_s: float = Field(default=15.0, gt=0, description="Seconds between looks at the evidence.")
+    toxic: float = Field(default=0.5, gt=0, le=1, description="Toxicity from which an answer counts as toxic.")
+    ungrounded: float = Field(default=0.5, gt=0, le=1, description="Hallucination from which it counts as ungrounded.")
+    refused: float = Field(default=0.5, gt=0, le=1, description="Refusal from which it counts as refused.")
+    negative: float = Field(default=0.5, gt=0, le=1, description="Negative tone from which it counts as negative.")
+    slow_ms: float = Field(default=10_000.0, gt=0, description="Milliseconds from which a call counts as slow.")
+    severity: Literal["low", "medium", "high", "critical"] = Field(
+        default="high", description="Severity of the incidents that alarms open."
+    )
+    endpoints: tuple[str, ...] = Field(
+        default=(), description='Endpoints that get fairness.alarm, e.g. ["oncall"]; empty means all of the project.'
+    )
+
+
+class ProbeSettings(_Section):
+    """Counterfactual probes: the same question about different people, asked of a model server of your own."""
+
+    enabled: bool = Field(default=False, description="Ask probes; needs a URL and a model.")
+    url: str = Field(default="", description="Base URL of an OpenAI-compatible server, e.g. https://models.example/v1.")
+    model: str = Field(default="", description="Model to ask.")
+    api_key_file: Path | None = Field(default=None, description="File with the key that is sent as Bearer token.")
+    project: str = Field(default="default", description="Project whose fairness page shows the answers.")
+    service: str = Field(default="probes", min_length=1, description="Service under which they are shown.")
+    deployment: str = Field(default="", description="Deployment under which they are shown.")
+    interval_s: float = Field(default=900.0, ge=1, description="Seconds between rounds of probes.")
+    calls_per_day: int = Field(default=200, ge=2, description="Most calls in a day (UTC).")
+    tokens_per_day: int = Field(default=100_000, ge=1, description="Most tokens in a day (UTC), prompts and answers.")
+    max_output_tokens: int = Field(default=200, ge=1, description="Tokens an answer may have.")
+    timeout_s: float = Field(default=60.0, gt=0, le=600, description="Seconds one call may take.")
+    allowed_private_cidrs: tuple[str, ...] = Field(
+        default=(), description='Private networks the server may be in, e.g. ["10.1.0.0/16"]; none by default.'
+    )
+    allow_http: bool = Field(default=False, description="Permit an http:// URL (https:// only otherwise).")
+
+    @field_validator("allowed_private_cidrs")
+    @classmethod
+    def _check_networks(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        for network in value:
+            ipaddress.ip_network(network)
+        return value
+
+    @model_validator(mode="after")
+    def _knows_whom_to_ask(self) -> ProbeSettings:
+        if self.enabled and not (self.url and self.model):
+            raise ValueError("probes are enabled but CUSTODES_PROBE__URL or CUSTODES_PROBE__MODEL is empty")
+        return self
 
 
 class WebhookSettings(_Section):
@@ -186,6 +323,8 @@ class Settings(BaseSettings):
     privacy: PrivacySettings = PrivacySettings()
     worker: WorkerSettings = WorkerSettings()
     policy: PolicySettings = PolicySettings()
+    fairness: FairnessSettings = FairnessSettings()
+    probe: ProbeSettings = ProbeSettings()
     webhook: WebhookSettings = WebhookSettings()
     audit: AuditSettings = AuditSettings()
     log: LogSettings = LogSettings()
@@ -194,6 +333,16 @@ class Settings(BaseSettings):
     def database_url(self) -> str:
         """The SQLAlchemy URL in force."""
         return self.database.url or f"sqlite:///{self.data_dir.resolve() / 'custodes.db'}"
+
+    @property
+    def models_dir(self) -> Path | None:
+        """The folder of model bundles: the one that is set, else models in the data directory if that exists."""
+        return self.models.dir or (self.default_models_dir if self.default_models_dir.is_dir() else None)
+
+    @property
+    def default_models_dir(self) -> Path:
+        """Where model bundles are imported to when no folder is set."""
+        return self.data_dir / "models"
 
     @property
     def console_url(self) -> str:
@@ -241,7 +390,8 @@ def load_settings(**overrides: Any) -> Settings:
     except SettingsError as error:
         raise ConfigurationError(
             "bad configuration: a list is not valid JSON; CUSTODES_WEBHOOK__ALLOWED_PRIVATE_CIDRS is written like "
-            '["10.1.0.0/16", "fd00::/8"], CUSTODES_PRIVACY__MASK like ["email", "phone"]'
+            '["10.1.0.0/16", "fd00::/8"], CUSTODES_PRIVACY__MASK like ["email", "phone"], '
+            'CUSTODES_MODELS__WITHOUT like ["language"], CUSTODES_MODELS__PLUGINS like ["my-detector"]'
         ) from error
     except ValidationError as error:
         lines = []

@@ -1,22 +1,32 @@
 """Every table, as SQLAlchemy Core objects on one MetaData. Only ``store`` modules use them."""
 
-from custodes.db.tables.access import api_key, lease, project
+from custodes.db.tables.access import api_key, idempotency, lease, project
 from custodes.db.tables.audit import audit_checkpoint, audit_head, audit_intake, audit_leaf, audit_tile
 from custodes.db.tables.base import METADATA
 from custodes.db.tables.content import content_key, content_master
+from custodes.db.tables.fairness import (
+    fairness_alarm,
+    fairness_gap,
+    fairness_panel,
+    fairness_probe_day,
+    fairness_reading,
+    fairness_topics,
+)
 from custodes.db.tables.feedback import feedback
 from custodes.db.tables.governance import (
+    approval,
     decision,
-    delivery_attempt,
-    endpoint,
-    incident,
-    incident_event,
-    outbox,
+    exchange_match,
+    policy_backtest,
+    policy_clock,
     policy_state,
+    policy_tally,
     policy_version,
 )
+from custodes.db.tables.hooks import delivery_attempt, endpoint, outbox
+from custodes.db.tables.incidents import incident, incident_clock, incident_event, silence
 from custodes.db.tables.prices import price
-from custodes.db.tables.scores import detector, embedding, rollup_minute, score, segment
+from custodes.db.tables.scores import detector, embedding, rollup_minute, rollup_version, score, segment
 from custodes.db.tables.signals import genai_event, metric_point, metric_series
 from custodes.db.tables.traffic import (
     CONTENT_OF_SPAN,
@@ -32,6 +42,7 @@ __all__ = [
     "CONTENT_OF_SPAN",
     "METADATA",
     "api_key",
+    "approval",
     "audit_checkpoint",
     "audit_head",
     "audit_intake",
@@ -46,9 +57,18 @@ __all__ = [
     "embedding",
     "endpoint",
     "exchange",
+    "exchange_match",
+    "fairness_alarm",
+    "fairness_gap",
+    "fairness_panel",
+    "fairness_probe_day",
+    "fairness_reading",
+    "fairness_topics",
     "feedback",
     "genai_event",
+    "idempotency",
     "incident",
+    "incident_clock",
     "incident_event",
     "ingest_batch",
     "lease",
@@ -56,13 +76,18 @@ __all__ = [
     "metric_point",
     "metric_series",
     "outbox",
+    "policy_backtest",
+    "policy_clock",
     "policy_state",
+    "policy_tally",
     "policy_version",
     "price",
     "project",
     "rollup_minute",
+    "rollup_version",
     "score",
     "segment",
+    "silence",
     "span",
     "trace",
 ]

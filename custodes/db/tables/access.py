@@ -1,4 +1,4 @@
-"""Projects, API keys and leases."""
+"""Projects, API keys, leases, and the answers that repeated writes get again."""
 
 from __future__ import annotations
 
@@ -39,4 +39,20 @@ lease = Table(
     Column("owner", String(64), nullable=False),
     Column("token", BigInteger, nullable=False),
     time_ns("until_ns"),
+)
+
+idempotency = Table(
+    "idempotency",
+    METADATA,
+    Column("project_id", String(64), primary_key=True),
+    Column("actor", String(128), primary_key=True),
+    # What the client sent as Idempotency-Key.
+    Column("key", String(128), primary_key=True),
+    # SHA-256 of method, path and body: the same key on another request is a mistake.
+    Column("fingerprint", LargeBinary(32), nullable=False),
+    # NULL while the first request is under way.
+    Column("status", Integer),
+    Column("body", LargeBinary),
+    Column("etag", String(80)),
+    Column("created_ns", BigInteger, nullable=False, index=True),
 )

@@ -21,7 +21,7 @@ feedback = Table(
     Column("source", String(64), nullable=False),
     time_ns("at_ns"),
     time_ns("received_ns"),
-    # The comment, as in span_content: a JSON object {"comment"}; all three are NULL without one.
+    # The comment, as in content_block: a JSON object {"comment"}; all three are NULL without one.
     Column("codec", Integer),
     Column("key_id", LargeBinary(16)),
     Column("body", LargeBinary),

@@ -71,4 +71,23 @@ rollup_minute = Table(
     Column("maximum", Float),
     # 128 little-endian uint32 counts, see custodes.kernel.histogram.
     Column("hist", LargeBinary, nullable=False),
+    Index("ix_rollup_minute_project_id_metric_minute", "project_id", "metric", "minute"),
+)
+
+rollup_version = Table(
+    "rollup_version",
+    METADATA,
+    # What a row of ``rollup_minute`` said up to and including the evaluation of ``until_minute``, when it was
+    # changed after policies had already been evaluated on it. The columns mean what they mean there.
+    Column("project_id", String(64), primary_key=True),
+    Column("minute", BigInteger, primary_key=True),
+    Column("segment_id", row_number(), primary_key=True, autoincrement=False),
+    Column("metric", String(32), primary_key=True),
+    Column("until_minute", BigInteger, primary_key=True),
+    Column("n", BigInteger, nullable=False),
+    Column("not_assessed", BigInteger, nullable=False),
+    Column("total", Float, nullable=False),
+    Column("maximum", Float),
+    Column("hist", LargeBinary, nullable=False),
+    Index("ix_rollup_version_project_id_metric_until_minute", "project_id", "metric", "until_minute"),
 )

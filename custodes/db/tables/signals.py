@@ -35,7 +35,7 @@ genai_event = Table(
     Column("sides", Integer, nullable=False),
     # Whether its span was looked for after this row was committed.
     Column("joined", Boolean, nullable=False),
-    # As in span_content.
+    # As in content_block.
     Column("codec", Integer, nullable=False),
     Column("key_id", LargeBinary(16)),
     # A JSON object: input_messages, output_messages, finish_reasons, attributes, choice, dropped_attributes.

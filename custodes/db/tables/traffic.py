@@ -134,6 +134,8 @@ exchange = Table(
     time_ns("scored_ns", nullable=True),
     # Another span, richer in text, tells the same call: this one is taken back by the next scoring.
     Column("repeated", Boolean, nullable=False, server_default=false()),
+    # A JSON object: trait → {"labels": {label: weight}, "reason": … where there are none}. NULL until it was scored.
+    Column("traits", LargeBinary),
     # Where its contribution to the roll-ups sits now; NULL until it was first scored.
     Column("rolled_segment_id", row_number()),
     Column("rolled_minute", BigInteger),
