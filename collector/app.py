@@ -13,9 +13,11 @@ from collector.auth import Authenticator
 from collector.boundary import RequestBoundary
 from collector.otlp_routes import OTLP_PATHS, otlp_routes
 from collector.rest import (
+    approvals,
     audit,
     endpoints,
     exchanges,
+    fairness,
     feedback,
     health,
     incidents,
@@ -28,6 +30,7 @@ from collector.rest import (
     policies,
     prices,
     projects,
+    silences,
     traces,
 )
 from collector.rest.problems import install_problem_handlers
@@ -52,9 +55,12 @@ RESOURCES = (
     overview,
     traces,
     exchanges,
+    fairness,
     feedback,
     incidents,
     policies,
+    approvals,
+    silences,
     endpoints,
     keys,
     projects,

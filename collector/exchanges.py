@@ -2,21 +2,27 @@
 
 from __future__ import annotations
 
-from collections import Counter, defaultdict
-from collections.abc import Iterable, Sequence
+import hashlib
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import orjson
 from sqlalchemy import select
 
 from collector.content import Contents, Unpacked
-from collector.dialects.events import combine_events, join_content, lacks_text
+from collector.dialects.events import EventMessages, combine_events, join_content, lacks_text
 from collector.dialects.exchange import ExchangeText, extract_exchange
 from collector.store_events import read_events
 from custodes.db.database import ReadTx
 from custodes.db.tables import CONTENT_OF_SPAN, content_block, exchange, span
 
 MAX_CONTEXTS = 64
+MAX_CALLER_GROUPS = 16
+GROUP_ATTRIBUTES = ("custodes.attr.group", "custodes.group")
+"""Where the caller says to which group an exchange belongs: what the SDK writes, and the same without the SDK."""
+
 _CHUNK = 500
 _CONTENT = (content_block.c.id.label("block"), content_block.c.codec, content_block.c.key_id, content_block.c.body)
 _GONE = ExchangeText(None, None, (), frozenset({"prompt", "response", "contexts"}))
@@ -26,11 +32,14 @@ _GONE = ExchangeText(None, None, (), frozenset({"prompt", "response", "contexts"
 class StoredExchange:
     """One exchange as it lies in the database.
 
+    ``answers`` are the texts of the answering messages, of which ``response`` is made. ``asked`` identifies the whole
+    conversation that was sent, empty when none is known: two exchanges with the same were asked the same.
     ``contexts`` are its own documents, else those of retrieval spans of the same trace that had ended when
     it started, latest first, at most 64; none when one of these spans has documents that cannot be read,
     since half of what the model was given must not be taken for all of it. ``incomplete`` is a reason why its
     texts cannot be trusted to be whole, or ``None``. ``service`` is the one it first arrived as, which the
     ledger counts. ``rolled_*`` say where it sits in the roll-ups, ``None`` before it was first scored.
+    ``caller_groups`` are the values of ``custodes.attr.group`` (or ``custodes.group``), at most 16, as they were sent.
     """
 
     span_row_id: int
@@ -46,6 +55,8 @@ class StoredExchange:
     rolled_minute: int | None
     prompt: str | None
     response: str | None
+    answers: tuple[str, ...]
+    asked: bytes
     contexts: tuple[str, ...]
     incomplete: str | None
     start_ns: int
@@ -55,6 +66,8 @@ class StoredExchange:
     cost_usd: float | None
     input_tokens: int | None
     output_tokens: int | None
+    finish_reasons: tuple[str, ...] = ()
+    caller_groups: tuple[str, ...] = ()
 
 
 def read_batch_exchanges(tx: ReadTx, contents: Contents, batch_id: int) -> list[StoredExchange]:
@@ -78,6 +91,13 @@ def read_trace_exchanges(tx: ReadTx, contents: Contents, project: str, trace_id:
     return _read(tx, contents, exchange.c.project_id == project, exchange.c.trace_id == bytes.fromhex(trace_id))
 
 
+def read_exchange_rows(tx: ReadTx, contents: Contents, row_ids: Sequence[int]) -> list[StoredExchange]:
+    """Return exchanges by their row numbers, in the order of these."""
+    ids = sorted(set(row_ids))
+    chunks = [ids[start : start + _CHUNK] for start in range(0, len(ids), _CHUNK)]
+    return [one for chunk in chunks for one in _read(tx, contents, exchange.c.span_id.in_(chunk))]
+
+
 def _read(tx: ReadTx, contents: Contents, *conditions: Any) -> list[StoredExchange]:
     quantities = (span.c.start_ns, span.c.end_ns, span.c.complete, span.c.ttft_ms, span.c.cost_usd)
     statement = (
@@ -88,6 +108,7 @@ def _read(tx: ReadTx, contents: Contents, *conditions: Any) -> list[StoredExchan
             span.c.input_tokens,
             span.c.output_tokens,
             span.c.dropped_attributes,
+            span.c.finish_reasons,
             *_CONTENT,
         )
         .join(span, span.c.id == exchange.c.span_id)
@@ -97,7 +118,7 @@ def _read(tx: ReadTx, contents: Contents, *conditions: Any) -> list[StoredExchan
     )
     rows = tx.execute(statement).all()
     unpacked = _unpack(tx, contents, [(row.project_id, row.span_key, row) for row in rows])
-    dropped = _join_events(tx, contents, rows, unpacked)
+    told = _join_events(tx, contents, rows, unpacked)
     texts = [_to_texts(one) for one in unpacked]
     needing = [(row.project_id, row.trace_id) for row, text in zip(rows, texts, strict=True) if not text.contexts]
     retrieved = _read_retrievals(tx, contents, needing)
@@ -116,8 +137,10 @@ def _read(tx: ReadTx, contents: Contents, *conditions: Any) -> list[StoredExchan
             rolled_minute=row.rolled_minute,
             prompt=text.prompt,
             response=text.response,
+            answers=text.answers,
+            asked=_fingerprint(one),
             contexts=(text.contexts or _before(retrieved[row.project_id, row.trace_id], row.start_ns))[:MAX_CONTEXTS],
-            incomplete=_incomplete_reason(row.dropped_attributes + dropped[place], one, text),
+            incomplete=_incomplete_reason(row.dropped_attributes + _dropped(told.get(place)), one, text),
             start_ns=row.start_ns,
             end_ns=row.end_ns,
             complete=row.complete,
@@ -125,6 +148,8 @@ def _read(tx: ReadTx, contents: Contents, *conditions: Any) -> list[StoredExchan
             cost_usd=row.cost_usd,
             input_tokens=row.input_tokens,
             output_tokens=row.output_tokens,
+            finish_reasons=_finish_reasons(row.finish_reasons, told.get(place)),
+            caller_groups=_caller_groups(one.content),
         )
         for place, (row, one, text) in enumerate(zip(rows, unpacked, texts, strict=True))
     ]
@@ -145,12 +170,11 @@ def _unpack(tx: ReadTx, contents: Contents, rows: Sequence[tuple[str, bytes, Any
     return [found[place] for place in range(len(rows))]
 
 
-def _join_events(tx: ReadTx, contents: Contents, rows: Sequence[Any], unpacked: list[Unpacked]) -> Counter[int]:
-    """Put the messages that events tell into the contents that have none to read.
-
-    Returns how many attributes these events had lost, by the place of the row.
-    """
-    dropped: Counter[int] = Counter()
+def _join_events(
+    tx: ReadTx, contents: Contents, rows: Sequence[Any], unpacked: list[Unpacked]
+) -> dict[int, EventMessages]:
+    """Put the messages that events tell into the contents that have none to read; return these by the row's place."""
+    found: dict[int, EventMessages] = {}
     places: defaultdict[str, dict[tuple[bytes, bytes], int]] = defaultdict(dict)
     for place, (row, one) in enumerate(zip(rows, unpacked, strict=True)):
         if one.content is not None and lacks_text(one.content):
@@ -159,8 +183,32 @@ def _join_events(tx: ReadTx, contents: Contents, rows: Sequence[Any], unpacked: 
         for key, events in read_events(tx, contents, project, wanted).items():
             place, told = wanted[key], combine_events(events)
             unpacked[place] = Unpacked(join_content(unpacked[place].content or {}, told))
-            dropped[place] = told.dropped_attributes
-    return dropped
+            found[place] = told
+    return found
+
+
+def _dropped(told: EventMessages | None) -> int:
+    return 0 if told is None else told.dropped_attributes
+
+
+def _finish_reasons(stored: str | None, told: EventMessages | None) -> tuple[str, ...]:
+    if stored:
+        return tuple(orjson.loads(stored))
+    return () if told is None else tuple(told.finish_reasons)
+
+
+def _caller_groups(content: Mapping[str, Any] | None) -> tuple[str, ...]:
+    attributes = (content or {}).get("attributes")
+    if not isinstance(attributes, dict):
+        return ()
+    value = next((attributes[name] for name in GROUP_ATTRIBUTES if attributes.get(name) is not None), None)
+    values = value if isinstance(value, list) else [value]
+    groups = [str(one).lower() if isinstance(one, bool) else str(one) for one in values if _is_label(one)]
+    return tuple(groups[:MAX_CALLER_GROUPS])
+
+
+def _is_label(value: object) -> bool:
+    return isinstance(value, str | int | float)
 
 
 def _to_texts(unpacked: Unpacked) -> ExchangeText:
@@ -171,6 +219,13 @@ def _to_texts(unpacked: Unpacked) -> ExchangeText:
     return extract_exchange(
         content.get("input_messages", []), content.get("output_messages", []), content.get("retrieved_documents", [])
     )
+
+
+def _fingerprint(unpacked: Unpacked) -> bytes:
+    messages = (unpacked.content or {}).get("input_messages")
+    if not messages:
+        return b""
+    return hashlib.blake2b(orjson.dumps(messages, option=orjson.OPT_SORT_KEYS), digest_size=16).digest()
 
 
 def _incomplete_reason(dropped_attributes: int, unpacked: Unpacked, text: ExchangeText) -> str | None:

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Any
 
 import orjson
 
 from collector.content.body import to_json
-from collector.content.mask_kinds import KINDS, Kind, Outline, outline
+from recognisers import RECOGNISERS, Outline, Recogniser, choose, find_chosen, outline
 
 MASKED = "custodes.masked"
 """The attribute that says how many values of which kind were masked."""
@@ -21,7 +21,7 @@ class Masker:
     """Masks the values of some kinds, each replaced by its kind in brackets, such as ``[email]``. Thread-safe."""
 
     def __init__(self, kinds: Collection[str]) -> None:
-        self._kinds = [kind for kind in KINDS if kind.name in kinds]
+        self._recognisers = [one for one in RECOGNISERS if one.kind in kinds]
 
     def mask(self, body: bytes) -> tuple[bytes, Counter[str]]:
         """Return a JSON object with the texts among its values masked, and how many values of each kind were.
@@ -30,16 +30,16 @@ class Masker:
         ``custodes.masked``.
         """
         counts: Counter[str] = Counter()
-        kinds = _choose(self._kinds, outline(body))
-        if not kinds:
+        possible = choose(self._recognisers, Outline(body))
+        if not possible:
             return body, counts
         content = orjson.loads(body)
         texts: list[str] = []
         _collect_texts(content, texts)
         changed: dict[str, str] = {}
-        for text, worth in _look(kinds, texts):
+        for text, worth in _look(possible, texts):
             masked = _mask_text(text, worth, counts)
-            if masked != text:
+            if masked is not None:
                 changed[text] = masked
         if not changed:
             return body, counts
@@ -51,33 +51,22 @@ class Masker:
     def mask_text(self, text: str) -> tuple[str, Counter[str]]:
         """Return ``text`` masked, and how many values of each kind were."""
         counts: Counter[str] = Counter()
-        for _, worth in _look(self._kinds, [text]):
-            text = _mask_text(text, worth, counts)
-        return text, counts
+        masked = _mask_text(text, choose(self._recognisers, outline(text)), counts)
+        return (text if masked is None else masked), counts
 
 
-def _choose(kinds: Sequence[Kind], seen: Outline) -> list[Kind]:
-    return [kind for kind in kinds if kind.may_hold(seen)]
+def _look(recognisers: Sequence[Recogniser], texts: Sequence[str]) -> Iterator[tuple[str, list[Recogniser]]]:
+    """Yield the texts that may hold something, with who may find something in them.
 
-
-def _look(kinds: Sequence[Kind], texts: Sequence[str]) -> Iterator[tuple[str, list[Kind]]]:
-    """Yield the texts that may hold something, with the kinds they may hold.
-
-    All texts are outlined at once: most of what looked like something in the JSON were numbers and times, no texts.
+    All texts are outlined at once first: most of what looked like something in the JSON were numbers and times, no
+    texts.
     """
-    seen = outline(_BETWEEN.join(texts).encode("utf-8", "replace"))
-    possible = _choose(kinds, seen)
+    possible = choose(recognisers, outline(_BETWEEN.join(texts)))
     if not possible:
         return
-    raw, shape, dense = (part.split(_BETWEEN.encode()) for part in seen)
-    if len(raw) == len(texts):
-        outlines: Iterable[Outline] = zip(raw, shape, dense, strict=True)
-    else:  # A text that holds the separator itself.
-        outlines = (outline(text.encode("utf-8", "replace")) for text in texts)
-    for text, one in zip(texts, outlines, strict=True):
-        length = len(text)
-        worth = [kind for kind in possible if kind.shortest <= length and kind.may_hold(one)]
-        if worth:
+    shortest = min(one.shortest for one in possible)
+    for text in texts:
+        if len(text) >= shortest and (worth := choose(possible, outline(text))):
             yield text, worth
 
 
@@ -102,15 +91,15 @@ def _replace(value: Any, changed: Mapping[str, str]) -> Any:
     return value
 
 
-def _mask_text(text: str, kinds: Sequence[Kind], counts: Counter[str]) -> str:
-    for kind in kinds:
-        pieces: list[str] = []
-        done = 0
-        for start, end in sorted(kind.find(text)):
-            if start >= done:
-                pieces += (text[done:start], f"[{kind.name}]")
-                done = end
-                counts[kind.name] += 1
-        if done:
-            text = "".join(pieces) + text[done:]
-    return text
+def _mask_text(text: str, recognisers: Sequence[Recogniser], counts: Counter[str]) -> str | None:
+    """Return the text masked; ``None`` when it holds nothing."""
+    values = find_chosen(text, recognisers)
+    if not values:
+        return None
+    pieces: list[str] = []
+    done = 0
+    for value in values:
+        pieces += (text[done : value.start], f"[{value.kind}]")
+        done = value.end
+        counts[value.kind] += 1
+    return "".join(pieces) + text[done:]

@@ -21,6 +21,8 @@ _SILENT_TYPES = ("text", "redacted")
 class ExchangeText:
     """What detectors read: ``None`` where no text arrived (hidden, dropped or not captured).
 
+    ``answers`` are the texts of the answering messages that have any, in order; ``response`` is these joined by line
+    breaks. Whether they are parts of one answer or several answers cannot be told from the messages.
     ``unreadable`` names those of ``prompt``, ``response`` and ``contexts`` that arrived, whole or in part, in a
     form nothing can be read from: what is given for them is not all there was.
     """
@@ -29,6 +31,7 @@ class ExchangeText:
     response: str | None
     contexts: tuple[str, ...]
     unreadable: frozenset[str] = frozenset()
+    answers: tuple[str, ...] = ()
 
 
 def extract_exchange(
@@ -45,12 +48,15 @@ def extract_exchange(
     unknown here stand for it. The response is all text the model wrote, refusals included, reasoning and
     tool calls not.
     """
+    said = (_texts(message) for message in output_messages if message.get("role") not in _OTHER_ROLES)
+    answers = tuple(joined for texts in said if (joined := "\n".join(text for text in texts if text)))
     sides = (("prompt", input_messages), ("response", output_messages), ("contexts", retrieved_documents))
     return ExchangeText(
         prompt=_last_user_turn(input_messages),
-        response=_join(_texts(message) for message in output_messages if message.get("role") not in _OTHER_ROLES),
+        response=_join([answers]),
         contexts=document_texts(retrieved_documents),
         unreadable=frozenset(name for name, values in sides if holds_unreadable(values)),
+        answers=answers,
     )
 
 

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Annotated, Any, cast
 
 import orjson
-from fastapi import Depends
+from fastapi import Depends, Header
 from starlette.requests import Request
 from starlette.responses import Response
 
 from collector.auth import Authenticator, Permission, Principal
 from collector.services import Services
+from custodes.kernel.errors import InvalidInputError
+from policies.actors import Actor
 
 
 def get_services(request: Request) -> Services:
@@ -45,11 +47,34 @@ def json_response(payload: Any, status: int = 200) -> Response:
     return Response(orjson.dumps(payload), status, media_type="application/json")
 
 
+def revision_response(payload: Mapping[str, Any], status: int = 200) -> Response:
+    """Return an object as JSON, with its ``revision`` as the entity tag that ``If-Match`` takes."""
+    response = json_response(payload, status)
+    response.headers["etag"] = f'"{payload["revision"]}"'
+    return response
+
+
+def read_if_match(if_match: Annotated[str | None, Header(max_length=64)] = None) -> int | None:
+    """Return the revision in ``If-Match``; ``None`` where the caller takes whatever is there."""
+    if if_match is None or if_match.strip() == "*":
+        return None
+    text = if_match.strip().removeprefix("W/").strip('"')
+    if not (text.isascii() and text.isdigit() and len(text) < 10):
+        raise InvalidInputError('If-Match is the ETag of an earlier answer, e.g. "3"')
+    return int(text)
+
+
+def actor_of(caller: Principal) -> Actor:
+    """Return the caller as the audit log names it; the keyless caller of ``--dev`` needs nobody's approval."""
+    return Actor(caller.actor, caller.role, waived=caller.dev)
+
+
 def page_response(rows: list[dict[str, Any]], next_cursor: str | None) -> Response:
     """Return one page of a list."""
     return json_response({"rows": rows, "next_cursor": next_cursor})
 
 
+Expected = Annotated[int | None, Depends(read_if_match)]
 WithServices = Annotated[Services, Depends(get_services)]
 WithAuthenticator = Annotated[Authenticator, Depends(get_authenticator)]
 Caller = Annotated[Principal, Depends(authenticate_request)]
@@ -57,7 +82,12 @@ Ingester = Annotated[Principal, Depends(need("ingest"))]
 Reader = Annotated[Principal, Depends(need("read"))]
 Revealer = Annotated[Principal, Depends(need("reveal"))]
 Submitter = Annotated[Principal, Depends(need("policy_submit"))]
+Backtester = Annotated[Principal, Depends(need("policy_backtest"))]
+Approver = Annotated[Principal, Depends(need("policy_approve"))]
 Activator = Annotated[Principal, Depends(need("policy_activate"))]
+IncidentHandler = Annotated[Principal, Depends(need("incident_write"))]
+Silencer = Annotated[Principal, Depends(need("silence_write"))]
+SilenceApprover = Annotated[Principal, Depends(need("silence_approve"))]
 EndpointReader = Annotated[Principal, Depends(need("endpoint_read"))]
 EndpointWriter = Annotated[Principal, Depends(need("endpoint_write"))]
 KeyAdministrator = Annotated[Principal, Depends(need("keys"))]

@@ -15,8 +15,9 @@ from collector.rest.strict import confirm, require_log
 from collector.services import Services
 from custodes.kernel.clock import ns_to_rfc3339
 from custodes.kernel.errors import ConflictError
+from policies.actors import Actor
+from policies.endpoints import EndpointChange, list_project_endpoints, put_endpoint
 from policies.hooks.store import Endpoint, find_endpoint
-from policies.service import Actor, EndpointChange, list_project_endpoints, put_endpoint
 
 router = APIRouter(tags=["endpoints"])
 

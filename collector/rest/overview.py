@@ -17,6 +17,7 @@ from custodes.kernel.clock import DAY_NS
 from custodes.kernel.errors import InvalidInputError
 from policies.rules.vocabulary import (
     EXCHANGES_METRIC,
+    OPTIONAL_METRICS,
     QUANTITY_METRICS,
     SCORE_METRICS,
     Aggregation,
@@ -24,7 +25,7 @@ from policies.rules.vocabulary import (
 )
 
 router = APIRouter(tags=["overview"])
-METRICS = (*SCORE_METRICS, *QUANTITY_METRICS, EXCHANGES_METRIC)
+METRICS = (*SCORE_METRICS, *OPTIONAL_METRICS, *QUANTITY_METRICS, EXCHANGES_METRIC)
 AGGREGATIONS = ("count", "mean", "p50", "p90", "p95", "p99", "max", "rate_above", "not_assessed_ratio")
 _SHORT_RATE = re.compile(r"rate_above:(.+)")
 

@@ -14,9 +14,10 @@ from collector.rest.queries.trace_detail import load_trace
 from collector.rest.queries.trace_rows import TraceFilter, list_traces
 from custodes.kernel.errors import InvalidInputError, NotFoundError
 from custodes.kernel.ids import is_hex_id
-from policies.rules.vocabulary import SCORE_METRICS
+from policies.rules.vocabulary import OPTIONAL_METRICS, SCORE_METRICS
 
 router = APIRouter(tags=["traces"])
+_METRICS = (*SCORE_METRICS, *OPTIONAL_METRICS)
 
 
 class TraceQuery(PageQuery):
@@ -26,7 +27,7 @@ class TraceQuery(PageQuery):
     model: str | None = Field(None, max_length=256, description="A model that was called in the trace.")
     session: str | None = Field(None, max_length=256)
     user: str | None = Field(None, max_length=256)
-    metric: str | None = Field(None, description=f"One of {', '.join(SCORE_METRICS)}.")
+    metric: str | None = Field(None, description=f"One of {', '.join(_METRICS)}.")
     min: float | None = Field(None, ge=0, le=1, description="Lowest score of metric, inclusive.")
     max: float | None = Field(None, ge=0, le=1, description="Highest score of metric, inclusive.")
     state: Literal["assessed", "not_assessed", "pending"] | None = None
@@ -34,8 +35,8 @@ class TraceQuery(PageQuery):
 
     def to_filter(self, now_ns: int) -> TraceFilter:
         """Return the filter, or raise ``InvalidInputError`` naming the parameter that makes no sense."""
-        if self.metric is not None and self.metric not in SCORE_METRICS:
-            raise InvalidInputError(f"metric {self.metric[:64]!r} is unknown; known are {', '.join(SCORE_METRICS)}")
+        if self.metric is not None and self.metric not in _METRICS:
+            raise InvalidInputError(f"metric {self.metric[:64]!r} is unknown; known are {', '.join(_METRICS)}")
         if self.metric is None and (self.min is not None or self.max is not None):
             raise InvalidInputError("min and max bound the score of a metric; give metric too, e.g. metric=toxicity")
         after = decode_cursor(self.cursor, int, int)

@@ -7,9 +7,9 @@ from sqlalchemy import delete
 from custodes.db import WriteTx
 from custodes.db.tables import endpoint
 from custodes.kernel.errors import NotFoundError
+from policies.actors import Actor
 from policies.audit.intake import append_event
 from policies.hooks.store import disable_endpoint, find_endpoint
-from policies.service import Actor
 
 
 def remove_endpoint(tx: WriteTx, project: str, endpoint_id: str, actor: Actor, now_ns: int) -> int:

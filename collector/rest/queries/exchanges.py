@@ -39,9 +39,17 @@ def load_scores(tx: ReadTx, row_numbers: Sequence[int]) -> dict[int, dict[str, d
 
 
 def exchange_to_json(
-    trace_id: str, span_id: str, scored_ns: int | None, scores: Mapping[str, Any], text: ExchangeText | None
+    trace_id: str,
+    span_id: str,
+    scored_ns: int | None,
+    scores: Mapping[str, Any],
+    traits: bytes | None,
+    text: ExchangeText | None,
 ) -> dict[str, Any]:
-    """Return one exchange; ``text`` of ``None`` means that the caller may not see captured text."""
+    """Return one exchange; ``text`` of ``None`` means that the caller may not see captured text.
+
+    ``traits`` is JSON as it is stored.
+    """
     return {
         "id": trace_id + span_id,
         "trace_id": trace_id,
@@ -51,6 +59,7 @@ def exchange_to_json(
         "contexts": None if text is None else list(text.contexts),
         "text_visible": text is not None,
         "scores": dict(scores),
+        "traits": orjson.loads(traits) if traits else {},
         "state": exchange_state(scored_ns, scores),
     }
 

@@ -4,35 +4,73 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import orjson
-from sqlalchemy import ColumnElement, Table, and_, or_, select
+from sqlalchemy import ColumnElement, Table, and_, func, or_, select
 
 from collector.rest.parameters import encode_cursor
 from custodes.db import ReadTx
-from custodes.db.tables import audit_leaf, decision, delivery_attempt, incident, incident_event, outbox, policy_version
+from custodes.db.tables import (
+    audit_leaf,
+    decision,
+    delivery_attempt,
+    exchange_match,
+    incident,
+    incident_event,
+    outbox,
+    policy_version,
+)
 from custodes.kernel.clock import ns_to_rfc3339
+from policies.incident_store import RegulatorClock, list_clocks
 
 MAX_PARTS = 1_000
 """Most timeline entries, decisions, deliveries and leaves shown with one incident."""
 
 
+@dataclass(frozen=True, slots=True)
+class IncidentFilter:
+    """Which incidents; ``None`` does not restrict, the state ``open`` is all but resolved. The range is of opening."""
+
+    state: str = "all"
+    policy: str | None = None
+    severity: str | None = None
+    assignee: str | None = None
+    label: str | None = None
+    from_ns: int | None = None
+    to_ns: int | None = None
+
+    def conditions(self) -> list[ColumnElement[bool]]:
+        """Return the conditions on a row."""
+        columns = incident.c
+        wanted = (
+            (columns.policy_id, self.policy),
+            (columns.severity, self.severity),
+            (columns.assignee, self.assignee),
+        )
+        found = [column == value for column, value in wanted if value is not None]
+        if self.state == "open":
+            found.append(columns.state != "resolved")
+        elif self.state != "all":
+            found.append(columns.state == self.state)
+        if self.label is not None:
+            found.append(columns.label.is_(None) if self.label == "none" else columns.label == self.label)
+        return found
+
+
 def list_incidents(
     tx: ReadTx,
     project: str,
+    chosen: IncidentFilter,
     *,
-    state: str | None = None,
-    from_ns: int | None = None,
-    to_ns: int | None = None,
     after: tuple[int, str] | None = None,
     limit: int,
 ) -> tuple[list[dict[str, Any]], str | None]:
-    """Return one page of incidents, newest first, and the next cursor. The range is over the time of opening."""
-    conditions = [incident.c.project_id == project, *_page(incident, incident.c.opened_ns, from_ns, to_ns, after)]
-    if state is not None:
-        conditions.append(incident.c.state == state)
-    statement = select(incident).where(*conditions).order_by(incident.c.opened_ns.desc(), incident.c.id.desc())
+    """Return one page of incidents, newest first, and the next cursor."""
+    page = _page(incident, incident.c.opened_ns, chosen.from_ns, chosen.to_ns, after)
+    statement = select(incident).where(incident.c.project_id == project, *page, *chosen.conditions())
+    statement = statement.order_by(incident.c.opened_ns.desc(), incident.c.id.desc())
     found = list(tx.execute(statement.limit(limit + 1)))
     rows = found[:limit]
     cursor = encode_cursor(rows[-1].opened_ns, rows[-1].id) if len(found) > limit else None
@@ -65,13 +103,16 @@ def find_incident(tx: ReadTx, project: str, incident_id: str) -> Any | None:
     return tx.execute(select(incident).where(incident.c.project_id == project, incident.c.id == incident_id)).first()
 
 
-def load_incident_parts(tx: ReadTx, row: Any) -> dict[str, Any]:
-    """Return what belongs to an incident: timeline, decisions, deliveries, audit leaves and its policy."""
+def load_incident_parts(tx: ReadTx, row: Any, now_ns: int) -> dict[str, Any]:
+    """Return what belongs to an incident: timeline, decisions, deliveries, clocks, audit leaves, policy and company."""
     decisions = load_decisions_of(tx, row.project_id, [row.id])
     return {
         "timeline": _load_timeline(tx, row.id),
         "decisions": decisions,
-        "deliveries": _load_deliveries(tx, row.id),
+        "deliveries": _load_deliveries(tx, row),
+        "clocks": [_clock_to_json(one, now_ns) for one in list_clocks(tx, [row.id])],
+        "matches": _count_matches(tx, row),
+        "grouped": _load_company(tx, row),
         "audit_seqs": _load_audit_seqs(tx, row.id, [one["id"] for one in decisions]),
         "policy": _load_policy(tx, row),
     }
@@ -103,7 +144,18 @@ def incident_to_json(row: Any) -> dict[str, Any]:
         "summary": row.summary,
         "opened_at": ns_to_rfc3339(row.opened_ns),
         "updated_at": ns_to_rfc3339(row.updated_ns),
-        "resolved_at": None if row.resolved_ns is None else ns_to_rfc3339(row.resolved_ns),
+        "resolved_at": _time(row.resolved_ns),
+        "origin": row.origin,
+        "revision": row.revision,
+        "lead_id": row.lead_id,
+        "assignee": row.assignee,
+        "label": row.label,
+        "labelled_by": row.labelled_by,
+        "episode_at": _time(row.episode_ns),
+        "acknowledged_at": _time(row.acknowledged_ns),
+        "escalates_at": _time(row.escalate_ns),
+        "muted_until": _time(row.muted_until_ns),
+        "notified_at": _time(row.notified_ns),
     }
 
 
@@ -118,6 +170,7 @@ def decision_to_json(row: Any) -> dict[str, Any]:
         "at": ns_to_rfc3339(row.at_ns),
         "from_state": row.from_state,
         "to_state": row.to_state,
+        "mode": row.mode,
         "values": body.get("values", {}),
         "reason": body.get("reason"),
         "incident_id": row.incident_id,
@@ -146,9 +199,15 @@ def _load_timeline(tx: ReadTx, incident_id: str) -> list[dict[str, Any]]:
     ]
 
 
-def _load_deliveries(tx: ReadTx, incident_id: str) -> list[dict[str, Any]]:
+def _load_deliveries(tx: ReadTx, about: Any) -> list[dict[str, Any]]:
+    """Return the messages that tell of an incident; those of its group stand in the line of the one that leads it."""
+    incident_id = about.lead_id or about.id
     messages = select(outbox).where(outbox.c.incident_id == incident_id).order_by(outbox.c.created_ns, outbox.c.id)
-    rows = list(tx.execute(messages.limit(MAX_PARTS)))
+    rows = [
+        row
+        for row in tx.execute(messages.limit(MAX_PARTS))
+        if about.id in ([incident_id] if row.members is None else orjson.loads(row.members))
+    ]
     attempts: dict[str, list[dict[str, Any]]] = defaultdict(list)
     tried = (
         select(delivery_attempt)
@@ -181,6 +240,39 @@ def _load_deliveries(tx: ReadTx, incident_id: str) -> list[dict[str, Any]]:
         }
         for row in rows
     ]
+
+
+def _clock_to_json(clock: RegulatorClock, now_ns: int) -> dict[str, Any]:
+    return {
+        "name": clock.name,
+        "aware_at": ns_to_rfc3339(clock.aware_ns),
+        "due_at": ns_to_rfc3339(clock.due_ns),
+        "reported_at": _time(clock.reported_ns),
+        "started_by": clock.actor,
+        "reported_by": clock.reported_by,
+        "overdue": clock.due_ns < (now_ns if clock.reported_ns is None else clock.reported_ns),
+    }
+
+
+def _count_matches(tx: ReadTx, row: Any) -> int:
+    """Return how many exchanges an ExchangePolicy has matched for this incident."""
+    statement = select(func.count()).select_from(exchange_match).where(exchange_match.c.incident_id == row.id)
+    return int(tx.execute(statement).scalar_one())
+
+
+def _load_company(tx: ReadTx, row: Any) -> list[dict[str, Any]]:
+    """Return the other incidents that were notified together with this one."""
+    columns = incident.c
+    statement = select(columns.id, columns.title, columns.state, columns.severity).where(
+        columns.project_id == row.project_id, columns.lead_id == (row.lead_id or row.id), columns.id != row.id
+    )
+    return [
+        dict(one._mapping) for one in tx.execute(statement.order_by(columns.opened_ns, columns.id).limit(MAX_PARTS))
+    ]
+
+
+def _time(ns: int | None) -> str | None:
+    return None if ns is None else ns_to_rfc3339(ns)
 
 
 def _load_audit_seqs(tx: ReadTx, incident_id: str, decision_ids: Sequence[str]) -> list[int]:

@@ -8,7 +8,7 @@ from typing import Any
 from sqlalchemy import func, select
 
 from collector.rest.parameters import TimeRange
-from collector.rest.queries.incidents import list_incidents
+from collector.rest.queries.incidents import IncidentFilter, list_incidents
 from collector.rest.queries.ledger import load_ledger
 from collector.rest.queries.policy_status import PolicyStatus, load_policy_status
 from collector.rest.queries.reach import load_open_reaches
@@ -27,7 +27,7 @@ def load_overview(tx: ReadTx, project: str, span: TimeRange, now_ns: int) -> dic
     policies = load_policy_status(tx, project)
     services = describe_services(load_services(tx, project, span), span, policies, load_open_reaches(tx, project))
     totals = _load_totals(tx, project, span)
-    incidents, _ = list_incidents(tx, project, state="new", limit=MAX_OPEN_INCIDENTS)
+    incidents, _ = list_incidents(tx, project, IncidentFilter("open"), limit=MAX_OPEN_INCIDENTS)
     return {
         "from": ns_to_rfc3339(span.from_ns),
         "to": ns_to_rfc3339(span.to_ns),

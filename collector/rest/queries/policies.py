@@ -1,4 +1,4 @@
-"""Policies as the API shows them: one row per policy, and one policy with its source and versions."""
+"""Policies as the API shows them: one row per policy, one policy, one version, and what its evaluations came to."""
 
 from __future__ import annotations
 
@@ -11,10 +11,14 @@ from sqlalchemy import select
 
 from custodes.db import ReadTx
 from custodes.db.tables import policy_state
-from custodes.kernel.clock import ns_to_rfc3339
+from custodes.kernel.clock import HOUR_NS, ns_to_rfc3339
+from custodes.kernel.errors import NotFoundError
+from policies.approval_store import Approval, find_backtest, list_approvals, policy_subject
+from policies.diff import diff_documents
 from policies.errors import PolicyError
-from policies.rules.load import parse_policy
-from policies.store import PolicyVersion, list_policy_versions
+from policies.lifecycle import approvals_needed, missing_steps
+from policies.rules.load import parse_policy, parse_source
+from policies.store import PolicyVersion, list_policy_versions, list_tallies, require_policy_version
 
 Groups = Mapping[tuple[str, str], Sequence[dict[str, Any]]]
 
@@ -25,7 +29,12 @@ def list_policies(tx: ReadTx, project: str) -> list[dict[str, Any]]:
     for version in list_policy_versions(tx, project):
         by_policy[version.policy_id].append(version)
     groups = _load_groups(tx, project)
-    return [version_to_json(current_version(by_policy[name]), groups) for name in sorted(by_policy)]
+    rows = []
+    for name in sorted(by_policy):
+        in_review = [one for one in by_policy[name] if one.state in ("draft", "shadow", "approved")]
+        row = version_to_json(current_version(by_policy[name]), groups)
+        rows.append({**row, "in_review": len(in_review)})
+    return rows
 
 
 def load_policy(tx: ReadTx, project: str, policy_id: str) -> dict[str, Any] | None:
@@ -39,6 +48,70 @@ def load_policy(tx: ReadTx, project: str, policy_id: str) -> dict[str, Any] | No
     return {**row, "source": current.source, "versions": listed}
 
 
+def load_version(tx: ReadTx, project: str, policy_id: str, version: str) -> dict[str, Any]:
+    """Return one version with its source, verdicts and what it still needs; raise ``NotFoundError`` otherwise."""
+    found = require_policy_version(tx, project, policy_id, version)
+    verdicts = list_approvals(tx, project, kind="policy", subjects=[policy_subject(found.key)])
+    try:
+        needed: int | None = approvals_needed(found.source)
+    except PolicyError:
+        needed = None
+    is_open = found.state in ("draft", "shadow")
+    return {
+        **version_to_json(found, _load_groups(tx, project)),
+        "source": found.source,
+        "approvals": [approval_to_json(one) for one in verdicts],
+        "approvals_needed": needed,
+        "missing": missing_steps(found) if is_open else None,
+    }
+
+
+def diff_versions(tx: ReadTx, project: str, policy_id: str, version: str, against: str | None) -> dict[str, Any]:
+    """Return the fields in which a version differs from another, or from the active one."""
+    chosen = require_policy_version(tx, project, policy_id, version)
+    if against is None:
+        active = list_policy_versions(tx, project, policy_id=policy_id, state="active")
+        if not active:
+            raise NotFoundError(f"policy {policy_id!r} has no active version; say against which to compare")
+        other = active[0]
+    else:
+        other = require_policy_version(tx, project, policy_id, against)
+    documents = [parse_source(one.source, one.version).tree.root for one in (other, chosen)]
+    changes = [one.to_json() for one in diff_documents(documents[0], documents[1])]
+    return {"policy_id": policy_id, "from": other.version, "to": chosen.version, "changes": changes}
+
+
+def load_backtest(tx: ReadTx, project: str, policy_id: str, version: str) -> dict[str, Any]:
+    """Return the report attached to a version; raise ``NotFoundError`` when there is none."""
+    found = require_policy_version(tx, project, policy_id, version)
+    stored = None if found.backtest_id is None else find_backtest(tx, project, found.backtest_id)
+    if stored is None:
+        raise NotFoundError(f"version {version[:80]!r} of {policy_id[:128]!r} has no back-test attached")
+    return {
+        "id": stored.id,
+        "created_at": ns_to_rfc3339(stored.created_ns),
+        "actor": stored.actor,
+        "report": stored.report,
+    }
+
+
+def load_tally(tx: ReadTx, project: str, policy_id: str, from_ns: int, to_ns: int) -> list[dict[str, Any]]:
+    """Return what a policy's evaluations came to in every hour that touches [from, to), by version and hour."""
+    tallies = list_tallies(tx, project, from_ns // HOUR_NS, -(-to_ns // HOUR_NS), policy_id=policy_id)
+    return [
+        {
+            "version": one.version,
+            "hour": ns_to_rfc3339(one.hour * HOUR_NS),
+            "minutes": one.minutes.bit_count(),
+            "evaluations": one.evaluations,
+            "no_data": one.no_data,
+            "errors": one.errors,
+            "firings": one.firings,
+        }
+        for one in tallies
+    ]
+
+
 def current_version(versions: Sequence[PolicyVersion]) -> PolicyVersion:
     """Return the active version, or the newest of a list that is oldest first."""
     return next((version for version in versions if version.state == "active"), versions[-1])
@@ -46,32 +119,60 @@ def current_version(versions: Sequence[PolicyVersion]) -> PolicyVersion:
 
 def version_to_json(version: PolicyVersion, groups: Groups) -> dict[str, Any]:
     """Return the row of one version."""
-    severity, scope = _read_document(version.source)
+    severity, owner, scope = _read_document(version.source)
     return {
         "id": version.policy_id,
         **_version_facts(version),
         "severity": severity,
+        "owner": owner,
         "scope": scope,
         "groups": list(groups.get((version.policy_id, version.version), ())),
+    }
+
+
+def approval_to_json(one: Approval) -> dict[str, Any]:
+    """Return one verdict."""
+    return {
+        "id": one.id,
+        "kind": one.kind,
+        "subject": one.subject,
+        "requested_by": one.requested_by,
+        "approver": one.approver,
+        "verdict": one.verdict,
+        "comment": one.comment,
+        "at": ns_to_rfc3339(one.at_ns),
+        "waived": one.waived,
     }
 
 
 def _version_facts(version: PolicyVersion) -> dict[str, Any]:
     times = {
         "created_at": version.created_ns,
+        "shadow_at": version.shadow_ns,
         "activated_at": version.activated_ns,
         "retired_at": version.retired_ns,
+        "expires_at": version.expires_ns,
+        "evaluated_at": version.evaluated_ns,
     }
     shown = {name: None if ns is None else ns_to_rfc3339(ns) for name, ns in times.items()}
-    return {"version": version.version, "state": version.state, "author": version.author, **shown}
+    return {
+        "version": version.version,
+        "kind": version.kind,
+        "state": version.state,
+        "author": version.author,
+        "origin": None if version.origin is None else dict(version.origin),
+        "revision": version.revision,
+        "backtest_id": version.backtest_id,
+        **shown,
+    }
 
 
-def _read_document(source: str) -> tuple[str | None, dict[str, str]]:
+def _read_document(source: str) -> tuple[str | None, str | None, dict[str, str]]:
     try:
         document = parse_policy(source, "policy")
     except PolicyError:
-        return None, {}  # Written by another version of Custodes; its row still shows who wrote it and when.
-    return document.severity, document.scope.model_dump(exclude_none=True)
+        return None, None, {}  # Written by another version of Custodes; its row still shows who wrote it and when.
+    return document.severity, document.owner, document.scope.model_dump(exclude_none=True)
 
 
 def _load_groups(tx: ReadTx, project: str) -> Groups:

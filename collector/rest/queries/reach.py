@@ -16,7 +16,7 @@ from sqlalchemy import or_, select, tuple_
 from custodes.db import ReadTx
 from custodes.db.segments import Segment
 from custodes.db.tables import incident, policy_version
-from custodes.kernel.clock import HOUR_NS
+from custodes.kernel.clock import HOUR_NS, MINUTE_NS
 from policies.errors import PolicyError
 from policies.groups import make_group
 from policies.rules.document import PolicyDocument
@@ -61,8 +61,11 @@ class IncidentReach:
 
 
 def covers_segment(labels: Iterable[tuple[str, str]], one: Segment) -> bool:
-    """Return whether a segment has every label; group keys shorten long values, so both forms count."""
-    return all(value in _label_forms(name, getattr(one, name, "")) for name, value in labels)
+    """Return whether a segment has every label; group keys shorten long values, so both forms count.
+
+    What is no dimension of segments, such as the outcome of a fairness incident, does not restrict.
+    """
+    return all(value in _label_forms(name, getattr(one, name)) for name, value in labels if hasattr(one, name))
 
 
 def load_reaches(tx: ReadTx, project: str, from_ns: int, to_ns: int) -> list[IncidentReach]:
@@ -81,7 +84,7 @@ def load_open_reaches(tx: ReadTx, project: str) -> list[IncidentReach]:
     """Return the incidents that are open now, newest first."""
     statement = (
         select(incident)
-        .where(incident.c.project_id == project, incident.c.state == "new")
+        .where(incident.c.project_id == project, incident.c.state != "resolved")
         .order_by(incident.c.opened_ns.desc(), incident.c.id.desc())
         .limit(MAX_INCIDENTS)
     )
@@ -107,13 +110,14 @@ def source_to_reach(source: str) -> PolicyReach:
         document = parse_policy(source, "policy")
     except PolicyError:
         return PolicyReach()
+    scope = tuple(document.scope.model_dump(exclude_none=True).items())
     if not isinstance(document, PolicyDocument):
-        return PolicyReach()
+        # Its exchanges are those that matched; the traffic around them is of no concern.
+        return PolicyReach(scope, MINUTE_NS, tuple(name for name in SCORE_METRICS if f"score.{name}" in document.when))
     windows = [signal.window_ns for signal in document.signals.values()]
     look_back_ns = min(max(windows, default=0) + document.for_ns, _LONGEST_LOOK_BACK_NS)
     metrics = [resolve_metric(parse_aggregation(one.agg), one.metric) for one in document.signals.values()]
     scores = dict.fromkeys(metric for metric in metrics if metric in SCORE_METRICS)
-    scope = tuple(document.scope.model_dump(exclude_none=True).items())
     return PolicyReach(scope, look_back_ns, tuple(scores))
 
 

@@ -25,7 +25,7 @@ from custodes.db import ReadTx
 from custodes.db.segments import Segment
 from custodes.db.tables import exchange, segment, trace
 from custodes.kernel.clock import DAY_NS, MINUTE_NS, ns_to_rfc3339
-from policies.rules.vocabulary import SCORE_METRICS
+from policies.rules.vocabulary import JUDGED_METRICS, SCORE_METRICS
 
 SILENT_AFTER_NS = 7 * DAY_NS
 """A service without traffic in the range is still shown, as no_data, for this long after its last exchange."""
@@ -69,7 +69,7 @@ class ServiceTraffic:
     @property
     def not_assessed_ratio(self) -> float | None:
         """The share that even the best covered metric has no value for; ``None`` without exchanges."""
-        ratios = [self.sums[one].not_assessed_ratio for one in SCORE_METRICS if one in self.sums]
+        ratios = [self.sums[one].not_assessed_ratio for one in JUDGED_METRICS if one in self.sums]
         return min((ratio for ratio in ratios if ratio is not None), default=None)
 
     @property

@@ -81,14 +81,16 @@ def incidents_of_trace(tx: ReadTx, project: str, row: Any) -> list[str]:
 def _describe(tx: ReadTx, stored: list[StoredExchange], text_visible: bool) -> list[dict[str, Any]]:
     numbers = [one.span_row_id for one in stored]
     scores = load_scores(tx, numbers)
-    statement = select(exchange.c.span_id, exchange.c.scored_ns).where(exchange.c.span_id.in_(numbers))
-    scored = {row.span_id: row.scored_ns for row in tx.execute(statement)} if numbers else {}
+    columns = (exchange.c.span_id, exchange.c.scored_ns, exchange.c.traits)
+    statement = select(*columns).where(exchange.c.span_id.in_(numbers))
+    rows = {row.span_id: row for row in tx.execute(statement)} if numbers else {}
     return [
         exchange_to_json(
             one.trace_id,
             one.span_id,
-            scored.get(one.span_row_id),
+            rows[one.span_row_id].scored_ns if one.span_row_id in rows else None,
             scores[one.span_row_id],
+            rows[one.span_row_id].traits if one.span_row_id in rows else None,
             ExchangeText(one.prompt, one.response, one.contexts) if text_visible else None,
         )
         for one in stored

@@ -12,7 +12,7 @@ from collector.rest.queries.trace_rows import describe_traces
 from custodes.db import ReadTx
 from custodes.db.tables import exchange, score, trace
 from custodes.kernel.clock import ns_to_minute
-from policies.rules.vocabulary import SCORE_METRICS
+from policies.rules.vocabulary import JUDGED_METRICS
 
 MAX_TRACES = 20
 
@@ -32,7 +32,7 @@ def load_worst_traces(tx: ReadTx, project: str, row: Any) -> list[dict[str, Any]
     worst = func.max(score.c.value)
     statement = (
         select(exchange.c.trace_id, worst)
-        .join(score, and_(score.c.span_id == exchange.c.span_id, score.c.metric.in_(reach.metrics or SCORE_METRICS)))
+        .join(score, and_(score.c.span_id == exchange.c.span_id, score.c.metric.in_(reach.metrics or JUDGED_METRICS)))
         .where(exchange.c.rolled_segment_id.in_(segments), *minutes, score.c.value.is_not(None))
         .group_by(exchange.c.trace_id)
         .order_by(worst.desc(), exchange.c.trace_id)

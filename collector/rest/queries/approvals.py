@@ -1,0 +1,71 @@
+"""What waits for a second person: versions in review or on break-glass, and silences of severe incidents."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from custodes.db import ReadTx
+from custodes.kernel.clock import ns_to_rfc3339
+from policies.approval_store import list_approvals, policy_subject
+from policies.errors import PolicyError
+from policies.incident_store import list_silences
+from policies.lifecycle import approvals_needed
+from policies.silences import Silence
+from policies.store import PolicyVersion, list_policy_versions
+
+
+def list_pending(tx: ReadTx, project: str, actor: str, now_ns: int) -> list[dict[str, Any]]:
+    """Return what waits, oldest first. ``mine`` says that ``actor`` asked for it, or has decided already."""
+    versions = [one for one in list_policy_versions(tx, project) if _waits(one)]
+    subjects = [policy_subject(one.key) for one in versions]
+    verdicts = list_approvals(tx, project, kind="policy", subjects=subjects) if subjects else []
+    rows = []
+    for version in versions:
+        subject = policy_subject(version.key)
+        people = [one.approver for one in verdicts if one.subject == subject and one.verdict != "rejected"]
+        rows.append(
+            {
+                "kind": "policy",
+                "subject": subject,
+                "policy_id": version.policy_id,
+                "version": version.version,
+                "state": version.state,
+                "requested_by": version.author,
+                "since": ns_to_rfc3339(version.shadow_ns or version.created_ns),
+                "expires_at": None if version.expires_ns is None else ns_to_rfc3339(version.expires_ns),
+                "approvals": people,
+                "needed": _needed(version),
+                "mine": actor == version.author or actor in people,
+            }
+        )
+    silences = list_silences(tx, project, ending_after_ns=now_ns)
+    rows += [_silence_row(one, actor, now_ns) for one in silences if one.needs_approval()]
+    return sorted(rows, key=lambda row: row["since"])
+
+
+def _silence_row(silence: Silence, actor: str, now_ns: int) -> dict[str, Any]:
+    return {
+        "kind": "silence",
+        "subject": silence.id,
+        "state": silence.state(now_ns),
+        "requested_by": silence.author,
+        "since": ns_to_rfc3339(silence.created_ns),
+        "expires_at": ns_to_rfc3339(silence.ends_ns),
+        "matchers": dict(silence.matchers),
+        "reason": silence.reason,
+        "approvals": [],
+        "needed": 1,
+        "mine": actor == silence.author,
+    }
+
+
+def _waits(version: PolicyVersion) -> bool:
+    return version.state == "shadow" or (version.state == "active" and version.expires_ns is not None)
+
+
+def _needed(version: PolicyVersion) -> int | None:
+    try:
+        needed = approvals_needed(version.source)
+    except PolicyError:
+        return None
+    return max(2, needed) if version.state == "active" else needed
