@@ -17,7 +17,7 @@ from custodes.runtime.app import App
 from custodes.runtime.demo.receiver import Receiver
 from custodes.runtime.demo.seed import prepare_demo
 from custodes.runtime.demo.verifier import WebhookVerifier
-from custodes.runtime.models import check_torch_installed
+from custodes.runtime.models import check_packages_installed
 from custodes.runtime.ports import check_port_free
 from custodes.runtime.serve import run_server
 
@@ -29,9 +29,10 @@ def demo(days: int, no_console: bool) -> None:
     """Seed history, then run as ``up --dev`` with live traffic of three example services.
 
     One of them turns toxic after half a minute: an incident opens, and a webhook arrives at a receiver
-    that the demo runs itself. Data is kept in <data dir>/demo; delete that folder to begin afresh.
+    that the demo runs itself. Another cuts off its answers to one group of users, which the history holds an alarm
+    about. Data is kept in <data dir>/demo; delete that folder to begin afresh.
     """
-    check_torch_installed()
+    check_packages_installed("builtin")
     if find_spec("opentelemetry.sdk") is None:
         raise ConfigurationError("the demo sends traffic by the OpenTelemetry SDK: pip install 'custodes[demo]'")
     settings = _demo_settings()

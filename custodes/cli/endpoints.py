@@ -7,7 +7,8 @@ import click
 from custodes.cli.database import open_configured
 from custodes.cli.keys import local_actor
 from custodes.kernel.clock import system_clock
-from policies.service import Actor, list_project_endpoints, put_endpoint
+from policies.actors import Actor
+from policies.endpoints import list_project_endpoints, put_endpoint
 
 
 @click.group()

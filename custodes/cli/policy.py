@@ -1,23 +1,46 @@
-"""``custodes policy``: lint, test, submit, activate and list policies."""
+"""``custodes policy``: lint, test, back-test, compare, submit, review and activate policies.
+
+These commands act on the database directly, as the user of the operating system: whoever may open the database may do
+what its roles would forbid, so grant that to few. The REST API names people by their keys.
+"""
 
 from __future__ import annotations
 
 import dataclasses
 import json
 from pathlib import Path
+from typing import Any
 
 import click
 
+from collector.rest.parameters import parse_time
+from custodes.cli.backtest_output import print_report, progress_bar
 from custodes.cli.database import open_configured
 from custodes.cli.keys import local_actor
-from custodes.kernel.clock import system_clock
+from custodes.cli.repository import find_origin, policy_files
+from custodes.db import Database
+from custodes.kernel.clock import ns_to_rfc3339, system_clock
+from custodes.kernel.errors import NotFoundError
 from custodes.kernel.settings import load_settings
-from policies.check import lint_file, test_file
+from policies.actors import Actor
+from policies.approval_store import Verdict
+from policies.backtest_report import report_backtest
+from policies.check import lint_file, require_tested, test_file
+from policies.conduct import Review, conduct_of, review_of
+from policies.diff import diff_documents
+from policies.evaluate import compile_version
+from policies.lifecycle import activate_policy, attach_backtest, judge_policy, list_policies, submit_policy
+from policies.rules.compile import CompiledPolicy
 from policies.rules.finding import Finding
-from policies.service import Actor, activate_policy, list_policies, submit_policy
+from policies.rules.load import parse_source
+from policies.store import PolicyVersion
 
 _FILES = click.argument("files", nargs=-1, required=True, type=click.Path(path_type=Path, exists=True, dir_okay=False))
 _JSON = click.option("--json", "as_json", is_flag=True, help="Print JSON lines.")
+_PROJECT = click.option("--project", default="default", show_default=True, help="Project the policy is for.")
+_VERSION = click.option(
+    "--version", "version_id", help="The version, or the start of it; without it the newest one that waits for this."
+)
 
 
 @click.group()
@@ -70,46 +93,171 @@ def test_command(files: tuple[Path, ...], as_json: bool) -> None:
 
 
 @policy.command()
-@_FILES
-@click.option("--project", default="default", show_default=True, help="Project the policy is for.")
-def submit(files: tuple[Path, ...], project: str) -> None:
-    """Store policies as drafts; each must pass lint and its own tests."""
+@click.argument("file_or_id")
+@click.option("--from", "start", default="now-7d", show_default=True, help="Start: RFC 3339, or like now-30d.")
+@click.option("--to", "end", default="now", show_default=True, help="End, exclusive: RFC 3339 or now.")
+@click.option("--labels-from", multiple=True, metavar="ID", help="A policy whose labelled incidents count as well.")
+@click.option("--attach/--no-attach", default=True, help="Attach the report to a stored version, for its reviewers.")
+@_VERSION
+@_PROJECT
+@click.option("--json", "as_json", is_flag=True, help="Print the report as JSON.")
+def backtest(
+    file_or_id: str,
+    start: str,
+    end: str,
+    labels_from: tuple[str, ...],
+    attach: bool,
+    version_id: str | None,
+    project: str,
+    as_json: bool,
+) -> None:
+    """Run a policy over stored roll-ups and scores, as if it had been active then.
+
+    Given a file, nothing is stored. Given the id of a stored policy, the report is attached to the version for its
+    reviewers, and a draft goes into shadow. Exits 1 when a back-test of a version that was evaluated live differs from
+    what was recorded.
+    """
+    database, now_ns = open_configured(), system_clock()
+    from_ns, to_ns = parse_time("from", start, now_ns), parse_time("to", end, now_ns)
+    if from_ns >= to_ns:
+        raise click.UsageError("--from must lie before --to")
+    stored: PolicyVersion | None = None
+    if Path(file_or_id).is_file():
+        chosen: CompiledPolicy = require_tested(Path(file_or_id).read_text("utf-8"), file_or_id).policy
+    else:
+        stored = _choose(database, project, file_or_id, version_id, ("draft", "shadow", "approved", "active"))
+        chosen = compile_version(stored)
+    with database.read() as tx, progress_bar(as_json) as progress:
+        report = report_backtest(tx, project, chosen, from_ns, to_ns, labels_from=labels_from, progress=progress)
+    if as_json:
+        click.echo(json.dumps(report))
+    else:
+        print_report(report)
+    if stored is not None and attach and stored.state in ("draft", "shadow", "approved"):
+        _attach(database, stored, from_ns, to_ns, report, now_ns)
+    if report["recorded"].get("equal") is False:
+        click.echo("this differs from what live evaluation recorded; please report it as a defect", err=True)
+        raise click.exceptions.Exit(1)
+
+
+@policy.command()
+@click.argument("file_or_id")
+@click.option("--against", metavar="VERSION", help="Compare with this version instead of the active one.")
+@_VERSION
+@_PROJECT
+@_JSON
+def diff(file_or_id: str, against: str | None, version_id: str | None, project: str, as_json: bool) -> None:
+    """Show which fields differ from the active version; exit 1 when some do, as diff does."""
     database = open_configured()
-    for path in files:
+    if Path(file_or_id).is_file():
+        source = parse_source(Path(file_or_id).read_text("utf-8"), file_or_id)
+    else:
+        found = _choose(database, project, file_or_id, version_id, ("draft", "shadow", "approved", "retired"))
+        source = parse_source(found.source, found.version)
+    policy_id = source.document.id
+    other = _choose(database, project, policy_id, against, () if against else ("active",))
+    changes = diff_documents(parse_source(other.source, other.version).tree.root, source.tree.root)
+    if as_json:
+        for change in changes:
+            click.echo(json.dumps(change.to_json()))
+    else:
+        click.echo(f"{policy_id}: {other.version} → {source.version}")
+        for change in changes:
+            click.echo(f"  {change.render()}")
+        if not changes:
+            click.echo("  no difference")
+    if changes:
+        raise click.exceptions.Exit(1)
+
+
+@policy.command()
+@click.argument("paths", nargs=-1, required=True, type=click.Path(path_type=Path, exists=True))
+@_PROJECT
+def submit(paths: tuple[Path, ...], project: str) -> None:
+    """Store policies as drafts; each must pass lint and its own tests.
+
+    A folder stands for every .yaml and .yml file in it. Files of a Git repository are stored with the repository, the
+    commit and the path they come from; with local changes they are refused where policies are read-only.
+    """
+    database, review = open_configured(), review_of(load_settings())
+    actor = Actor(local_actor(), "author")
+    local = Review(review.four_eyes, review.min_shadow_ns, review.read_only, frozenset({actor.name}))
+    for path in policy_files(paths):
         change = submit_policy(
             database,
             project_id=project,
             text=path.read_text("utf-8"),
             filename=str(path),
-            actor=Actor(local_actor(), "author"),
+            actor=actor,
             now_ns=system_clock(),
+            review=local,
+            origin=find_origin(path, must_be_clean=review.read_only),
         )
         stored = change.version
         click.echo(f"{stored.policy_id} {stored.version} is {stored.state}")
         if stored.state == "draft":
-            click.echo(f"activate it with: custodes policy activate {stored.policy_id} --version {stored.version}")
+            click.echo(f"next: custodes policy backtest {stored.policy_id}")
 
 
 @policy.command()
 @click.argument("policy_id")
-@click.option("--version", "version_id", required=True, help="The version to activate, as printed by submit.")
-@click.option("--project", default="default", show_default=True, help="Project the policy is for.")
-def activate(policy_id: str, version_id: str, project: str) -> None:
-    """Make a stored version the active one; the version before it is retired."""
-    activate_policy(
-        open_configured(),
+@_VERSION
+@click.option("--comment", default="", help="What you have to say.")
+@click.option("--reject", is_flag=True, help="Turn the version down; needs a comment.")
+@click.option("--break-glass", is_flag=True, help="Activate it now, for 24 hours or until ratified; needs a comment.")
+@_PROJECT
+def approve(
+    policy_id: str, version_id: str | None, comment: str, reject: bool, break_glass: bool, project: str
+) -> None:
+    """Approve a version that somebody else wrote, or ratify one that was activated by break-glass."""
+    if reject and break_glass:
+        raise click.UsageError("--reject and --break-glass exclude each other")
+    verdict: Verdict = "rejected" if reject else "break_glass" if break_glass else "approved"
+    database, settings = open_configured(), load_settings()
+    waiting = ("draft", "shadow", "approved") if reject or break_glass else ("shadow", "active", "draft")
+    chosen = _choose(database, project, policy_id, version_id, waiting)
+    change = judge_policy(
+        database,
         project_id=project,
         policy_id=policy_id,
-        version=version_id,
-        actor=Actor(local_actor(), "operator"),
+        version=chosen.version,
+        verdict=verdict,
+        comment=comment,
+        actor=Actor(local_actor(), "approver", waived=settings.dev),
         now_ns=system_clock(),
-        console_url=load_settings().console_url,
+        conduct=conduct_of(settings),
+        review=review_of(settings),
     )
-    click.echo(f"{policy_id} {version_id} is active")
+    click.echo(f"{policy_id} {chosen.version} is {change.version.state}")
+    if change.version.expires_ns is not None:
+        click.echo(f"it ends at {ns_to_rfc3339(change.version.expires_ns)} unless somebody else approves it")
+    if change.version.state == "approved":
+        click.echo(f"next: custodes policy activate {policy_id}")
+
+
+@policy.command()
+@click.argument("policy_id")
+@_VERSION
+@_PROJECT
+def activate(policy_id: str, version_id: str | None, project: str) -> None:
+    """Make an approved version the active one; the version before it is retired."""
+    database, settings = open_configured(), load_settings()
+    waiting = ("approved", "draft", "shadow", "active") if settings.dev else ("approved", "active", "shadow", "draft")
+    chosen = _choose(database, project, policy_id, version_id, waiting)
+    activate_policy(
+        database,
+        project_id=project,
+        policy_id=policy_id,
+        version=chosen.version,
+        actor=Actor(local_actor(), "operator", waived=settings.dev),
+        now_ns=system_clock(),
+        conduct=conduct_of(settings),
+    )
+    click.echo(f"{policy_id} {chosen.version} is active")
 
 
 @policy.command("list")
-@click.option("--project", default="default", show_default=True, help="Project to list.")
+@_PROJECT
 def list_command(project: str) -> None:
     """List every stored version."""
     rows = list_policies(open_configured(), project)
@@ -117,6 +265,45 @@ def list_command(project: str) -> None:
         click.echo(f"{row.policy_id:<32} {row.state:<8} {row.version}  by {row.author}")
     if not rows:
         click.echo("no policies yet; store one with: custodes policy submit FILE")
+
+
+def _choose(
+    database: Database, project: str, policy_id: str, version_id: str | None, states: tuple[str, ...]
+) -> PolicyVersion:
+    """Return the version that begins with ``version_id``, or the newest in the first of ``states`` that has any."""
+    versions = list_policies(database, project, policy_id=policy_id)
+    if not versions:
+        raise NotFoundError(f"there is no file and no policy {policy_id!r}; see custodes policy list")
+    if version_id is not None:
+        wanted = version_id if version_id.startswith("sha256:") else f"sha256:{version_id}"
+        found = [one for one in versions if one.version.startswith(wanted)]
+        if len(found) != 1:
+            many = "several versions begin" if found else "no version begins"
+            raise NotFoundError(f"{many} with {version_id!r}; see custodes policy list")
+        return found[0]
+    for state in states:
+        if in_state := [one for one in versions if one.state == state]:
+            return in_state[-1]
+    raise NotFoundError(
+        f"no version of {policy_id!r} is {' or '.join(states)}; see custodes policy list, or name one with --version"
+    )
+
+
+def _attach(
+    database: Database, stored: PolicyVersion, from_ns: int, to_ns: int, report: dict[str, Any], now_ns: int
+) -> None:
+    change = attach_backtest(
+        database,
+        project_id=stored.project_id,
+        policy_id=stored.policy_id,
+        version=stored.version,
+        from_ns=from_ns,
+        to_ns=to_ns,
+        report=report,
+        actor=Actor(local_actor(), "author"),
+        now_ns=now_ns,
+    )
+    click.echo(f"attached; {stored.policy_id} {stored.version} is {change.version.state}", err=True)
 
 
 def _print_finding(finding: Finding, as_json: bool) -> None:

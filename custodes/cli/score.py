@@ -10,6 +10,7 @@ from typing import BinaryIO
 import click
 import orjson
 
+from custodes.kernel.logs import configure_logging
 from custodes.kernel.settings import load_settings
 from custodes.runtime.models import load_configured_profile
 from detectors.errors import ExchangeLineError
@@ -21,15 +22,18 @@ from detectors.offline import score_lines
 @click.option("--profile", type=click.Choice(("builtin", "full")), help="Which detectors; default from the settings.")
 @click.option("--out", type=click.Path(path_type=Path, dir_okay=False), help="Write here rather than to stdout.")
 def score(file: Path, profile: str | None, out: Path | None) -> None:
-    """Score every exchange of FILE, JSON lines of {"id", "prompt", "response", "contexts"}.
+    """Score every exchange of FILE, JSON lines of {"id", "prompt", "response", "contexts", "samples"}.
 
     Writes one line each, in order. A line that cannot be read is reported on stderr and skipped; the
     exit code is then 1.
     """
-    loaded = load_configured_profile(load_settings().models, profile=profile)
+    settings = load_settings()
+    configure_logging(settings.log.level, json_lines=settings.log.json_lines)
+    loaded = load_configured_profile(settings, profile=profile)
     bad = 0
     done = 0
     with ExitStack() as stack:
+        stack.callback(loaded.close)
         source: BinaryIO = sys.stdin.buffer if str(file) == "-" else stack.enter_context(file.open("rb"))
         target: BinaryIO = sys.stdout.buffer if out is None else stack.enter_context(out.open("wb"))
         for result in score_lines(source, loaded):

@@ -11,13 +11,14 @@ import secrets
 import socket
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
 
 from fastapi import FastAPI
 
 from collector.app import Services, build_app
 from collector.auth import Authenticator
 from collector.auth.store import ensure_first_admin_key
-from collector.content import Contents, open_contents
+from collector.content import open_contents
 from collector.intake import Intake
 from collector.ledger_figures import LedgerFigures
 from collector.limits import IngestLimits
@@ -30,10 +31,15 @@ from custodes.kernel.logs import fields, get_logger
 from custodes.kernel.metrics import Metrics
 from custodes.kernel.settings import Settings
 from custodes.runtime.auditing import open_audit_log
+from custodes.runtime.exchange_hook import ExchangeHook
+from custodes.runtime.fairness import FairnessHook
+from custodes.runtime.fairness_probes import ProbeFairness
+from custodes.runtime.fairness_watch import WatchFairness
 from custodes.runtime.heartbeat import live_workers
 from custodes.runtime.jobs import Job, Jobs
-from custodes.runtime.models import load_configured_profile
+from custodes.runtime.models import find_configured_devices, load_configured_profile
 from custodes.runtime.schema import prepare_schema
+from custodes.runtime.scoring import in_turn
 from custodes.runtime.tasks import EvaluatePolicies, SendWebhooks, SequenceAudit, measure_queues
 from custodes.runtime.worker import Worker
 from policies.audit.log import AuditLog
@@ -54,10 +60,15 @@ class App:
     api: FastAPI | None = None
     grpc: GrpcServer | None = None
     intake: Intake | None = None
-    worker: Worker | None = None
+    workers: list[Worker] = field(default_factory=list)
     first_admin_key: str | None = None
     _starts: list[tuple[str, Callable[[], None]]] = field(default_factory=list)
     _stops: list[tuple[str, Callable[[], None]]] = field(default_factory=list)
+
+    @property
+    def worker(self) -> Worker | None:
+        """The first worker, if this process works; there is one for each device."""
+        return self.workers[0] if self.workers else None
 
     def start(self) -> None:
         """Start every part; if one cannot start, stop those that did and raise."""
@@ -94,8 +105,10 @@ def build(settings: Settings, *, serve: bool, work: bool, clock: Clock = system_
     """Build a process that serves the API, works (scores, evaluates, delivers, sequences), or both.
 
     Raises ``ConfigurationError`` or ``UnavailableError`` when the data directory, the database, the
-    audit key or the log's state is unusable; nothing is left running then.
+    audit key or the log's state is unusable, or a worker lacks torch or its device; nothing is left running then.
     """
+    # Before anything is opened: without a device nothing this process takes in could ever be scored.
+    devices = find_configured_devices(settings) if work else ()
     owner = process_name()
     metrics = Metrics()
     database = open_database(
@@ -111,9 +124,21 @@ def build(settings: Settings, *, serve: bool, work: bool, clock: Clock = system_
     app.add("database", None, database.dispose)
 
     if work:
-        app.worker = _build_worker(settings, database, contents, metrics, clock, owner, background=serve)
-        app.add("worker", app.worker.start, app.worker.stop)
-        jobs = _build_jobs(settings, database, audit, metrics, clock, owner)
+        for number, device in enumerate(devices):
+            worker = Worker(
+                database,
+                contents,
+                partial(load_configured_profile, settings, device=device, of_devices=len(devices)),
+                settings.worker,
+                clock=clock,
+                metrics=metrics,
+                owner=process_name() if number else owner,
+                background=serve,
+                after_scoring=in_turn(ExchangeHook(settings), FairnessHook(settings.fairness, metrics)),
+            )
+            app.workers.append(worker)
+            app.add(f"worker on {device}", worker.start, worker.stop)
+        jobs = _build_jobs(settings, database, audit, metrics, clock, owner, app.workers[0])
         app.add("jobs", jobs.start, jobs.stop)
     if serve:
         with database.write() as tx:
@@ -143,36 +168,27 @@ def build(settings: Settings, *, serve: bool, work: bool, clock: Clock = system_
     return app
 
 
-def _build_worker(
+def _build_jobs(
     settings: Settings,
     database: Database,
-    contents: Contents,
+    audit: AuditLog,
     metrics: Metrics,
     clock: Clock,
     owner: str,
-    *,
-    background: bool,
-) -> Worker:
-    return Worker(
-        database,
-        contents,
-        lambda: load_configured_profile(settings.models),
-        settings.worker,
-        clock=clock,
-        metrics=metrics,
-        owner=owner,
-        background=background,
-    )
-
-
-def _build_jobs(
-    settings: Settings, database: Database, audit: AuditLog, metrics: Metrics, clock: Clock, owner: str
+    worker: Worker,
 ) -> Jobs:
     evaluate = EvaluatePolicies(database, settings, clock, metrics, owner)
     send = SendWebhooks(database, settings.webhook, clock, metrics)
     sequence = SequenceAudit(audit, metrics)
+    watch = WatchFairness(database, settings, clock, metrics, owner)
+    probes = []
+    if settings.probe.enabled:
+        ask = ProbeFairness(database, settings, clock, metrics, owner, worker.profile)
+        probes.append(Job("probes", ask.run, settings.probe.interval_s))
     return Jobs(
         [
+            *probes,
+            Job("fairness", watch.run, settings.fairness.interval_s),
             Job("policies", evaluate.run, settings.policy.interval_s),
             Job("webhooks", send.run, settings.webhook.poll_s),
             Job("audit", sequence.run, settings.audit.checkpoint_s),
@@ -187,10 +203,9 @@ def _make_readiness(app: App, clock: Clock, jobs: Jobs | None) -> Callable[[], l
 
     def reasons() -> list[str]:
         found: list[str] = []
-        if app.worker is not None:
-            problem = app.worker.problem()
-            if problem is not None:
-                found.append(problem)
+        if app.workers:
+            problems = (worker.problem() for worker in app.workers)
+            found += dict.fromkeys(problem for problem in problems if problem is not None)
         else:
             with app.database.read() as tx:
                 if not live_workers(tx, now_ns=clock()):

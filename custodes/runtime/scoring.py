@@ -2,26 +2,28 @@
 
 The transaction writes scores, embeddings, roll-ups, the ledger and one audit event per batch, and
 marks the batches done; it happens whole or not at all, so a killed worker leaves only a lease behind.
+Reading, judging and committing are separate steps, so that a worker can do all three at a time for different claims.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Protocol
 
 import orjson
-from sqlalchemy import bindparam, delete, select, update
 
 from collector.content import Contents
 from collector.exchanges import StoredExchange, read_batch_exchanges
+from collector.store_samples import read_samples
 from custodes.db import Database, WriteTx
-from custodes.db.rollups import RollupKey, add_to_rollups, rebuild_rollups, span_quantities
-from custodes.db.tables import detector, embedding, exchange, score
-from custodes.kernel.clock import Clock, ns_to_minute
+from custodes.db.rollup_versions import enter_scoring
+from custodes.kernel.clock import Clock
 from custodes.runtime.batches import ClaimedBatch, mark_batches, still_held
 from custodes.runtime.store_outcomes import Pair, count_outcomes, read_outcomes, take_back_repeats
-from detectors.model import DetectorIdentity, Exchange, ExchangeScores, Score
+from custodes.runtime.store_scores import lock_queued, write_rollups, write_scores
+from detectors.model import INCONSISTENCY, DetectorIdentity, Exchange, ExchangeScores
 from policies.audit.intake import append_event
 from policies.audit.merkle import leaf_hash, root_of
 
@@ -38,6 +40,18 @@ class ScoredReport:
     states: Mapping[tuple[str, str], int] = field(default_factory=dict)
 
 
+@dataclass(frozen=True, slots=True)
+class ReadClaim:
+    """Claimed batches with the exchanges they held when they were read.
+
+    ``samples`` are other answers to the same prompt, by the number of the exchange's span; empty where none is wanted.
+    """
+
+    batches: tuple[ClaimedBatch, ...]
+    exchanges: tuple[StoredExchange, ...]
+    samples: Mapping[int, tuple[str, ...]] = field(default_factory=dict)
+
+
 class ScoringProfile(Protocol):
     """What scoring needs of a detector profile."""
 
@@ -46,8 +60,17 @@ class ScoringProfile(Protocol):
         """The profile's name."""
         ...
 
+    @property
+    def device(self) -> str:
+        """What computes, in words."""
+        ...
+
     def identities(self) -> tuple[DetectorIdentity, ...]:
         """Return who scores here."""
+        ...
+
+    def metrics(self) -> tuple[str, ...]:
+        """Return the metrics that every exchange is answered for."""
         ...
 
     def warm_up(self) -> None:
@@ -55,187 +78,136 @@ class ScoringProfile(Protocol):
         ...
 
     def score(self, exchanges: Sequence[Exchange]) -> list[ExchangeScores]:
-        """Return one answer per exchange, in order; a text that cannot be scored fails alone."""
+        """Return one answer per exchange, in order; a text that cannot be scored fails alone.
+
+        Raises ``UnavailableError`` if scoring is not possible now, whatever the exchanges hold.
+        """
+        ...
+
+    def close(self) -> None:
+        """Give up what the profile holds; a call of ``score`` that is under way in another thread then raises."""
         ...
 
 
+AfterScoring = Callable[[WriteTx, Sequence[Pair], int], None]
+"""What else happens in the transaction that writes scores, as of a time."""
+
+
+def in_turn(*hooks: AfterScoring) -> AfterScoring:
+    """Return one hook that calls these one after the other."""
+
+    def call_all(tx: WriteTx, pairs: Sequence[Pair], now_ns: int) -> None:
+        for hook in hooks:
+            hook(tx, pairs, now_ns)
+
+    return call_all
+
+
 class Scorer:
-    """Scores claimed batches with one profile. Use from one thread."""
+    """Scores claimed batches with one profile. The steps may run in threads of their own, one claim after the other."""
 
     def __init__(
-        self, database: Database, contents: Contents, profile: ScoringProfile, clock: Clock, owner: str
+        self,
+        database: Database,
+        contents: Contents,
+        profile: ScoringProfile,
+        clock: Clock,
+        owner: str,
+        after_scoring: AfterScoring | None = None,
     ) -> None:
         self._database = database
         self._contents = contents
         self._profile = profile
         self._clock = clock
         self._owner = owner
+        self._after_scoring = after_scoring
 
     def score(self, claimed: Sequence[ClaimedBatch]) -> ScoredReport:
-        """Score every exchange of ``claimed`` and commit the results.
+        """Score every exchange of ``claimed`` and commit the results: the three steps in a row.
 
         Batches whose lease went to another worker meanwhile are left alone.
         """
-        found = self._read(claimed)
-        results = self._profile.score([_to_detector_exchange(one) for one in found])
-        return self._commit(claimed, found, results, state="done", error=None)
+        claim = self.read(claimed)
+        return self.commit(claim, self.judge(claim))
+
+    def read(self, claimed: Sequence[ClaimedBatch]) -> ReadClaim:
+        """Read every exchange of ``claimed`` with its texts, and the other answers to its prompt."""
+        with self._database.read() as tx:
+            found = [one for batch in claimed for one in read_batch_exchanges(tx, self._contents, batch.id)]
+        return ReadClaim(tuple(claimed), tuple(found), self._read_samples(found))
+
+    def judge(self, claim: ReadClaim) -> list[ExchangeScores]:
+        """Ask the detectors; touches no database."""
+        return self._profile.score([_to_detector_exchange(one, claim.samples) for one in claim.exchanges])
+
+    def commit(self, claim: ReadClaim, results: Sequence[ExchangeScores]) -> ScoredReport:
+        """Write everything about the claim in one transaction, for the batches that are still this worker's."""
+        return self._commit(claim, results, state="done", error=None)
 
     def give_up(self, claimed: Sequence[ClaimedBatch], error: str) -> ScoredReport:
         """Set batches aside that failed too often: their exchanges become "not assessed", counted and shown."""
-        found = self._read(claimed)
-        empty = [Exchange(_exchange_id(one), None, None, (), SCORING_FAILED) for one in found]
-        return self._commit(claimed, found, self._profile.score(empty), state="failed", error=error)
+        claim = self.read(claimed)
+        empty = [Exchange(exchange_id(one), None, None, (), SCORING_FAILED) for one in claim.exchanges]
+        return self._commit(claim, self._profile.score(empty), state="failed", error=error)
 
-    def _read(self, claimed: Sequence[ClaimedBatch]) -> list[StoredExchange]:
+    def _read_samples(self, found: Sequence[StoredExchange]) -> dict[int, tuple[str, ...]]:
+        """Return the other answers to the prompts of ``found``; none are looked for if nothing compares answers."""
+        if INCONSISTENCY not in self._profile.metrics():
+            return {}
         with self._database.read() as tx:
-            return [one for batch in claimed for one in read_batch_exchanges(tx, self._contents, batch.id)]
+            return read_samples(tx, self._contents, found)
 
     def _commit(
-        self,
-        claimed: Sequence[ClaimedBatch],
-        found: Sequence[StoredExchange],
-        results: Sequence[ExchangeScores],
-        *,
-        state: str,
-        error: str | None,
+        self, claim: ReadClaim, results: Sequence[ExchangeScores], *, state: str, error: str | None
     ) -> ScoredReport:
         now_ns = self._clock()
         with self._database.write() as tx:
-            held = still_held(tx, self._owner, claimed)
-            ours = _still_queued(tx, held)
-            pairs = [(one, result) for one, result in zip(found, results, strict=True) if one.span_row_id in ours]
+            now_ns = enter_scoring(tx, now_ns)
+            held = still_held(tx, self._owner, claim.batches)
+            ours = lock_queued(tx, held)
+            every = zip(claim.exchanges, results, strict=True)
+            pairs = [(one, result) for one, result in every if one.span_row_id in ours]
             before = read_outcomes(tx, [one.span_row_id for one, _ in pairs if one.rolled_minute is not None])
-            _write_scores(tx, pairs, now_ns)
-            _write_rollups(tx, pairs, now_ns)
+            write_scores(tx, pairs, now_ns)
+            write_rollups(tx, pairs, now_ns)
+            if self._after_scoring is not None:
+                self._after_scoring(tx, pairs, now_ns)
             count_outcomes(tx, pairs, before)
             take_back_repeats(tx, held)
             for batch in held:
-                _append_batch_event(tx, batch, [pair for pair in pairs if pair[0].batch_id == batch.id], now_ns)
+                _append_batch_event(
+                    tx, batch, [pair for pair in pairs if ours[pair[0].span_row_id] == batch.id], now_ns
+                )
             mark_batches(tx, held, state, now_ns=now_ns, error=error)
-        counts: dict[tuple[str, str], int] = {}
-        for _, result in pairs:
-            for one in result.scores:
-                counts[one.metric, one.state] = counts.get((one.metric, one.state), 0) + 1
+        counts: Counter[tuple[str, str]] = Counter()
+        counts.update((one.metric, one.state) for _, result in pairs for one in result.scores)
         return ScoredReport(len(pairs), len(held), counts)
 
 
-def _to_detector_exchange(stored: StoredExchange) -> Exchange:
-    return Exchange(_exchange_id(stored), stored.prompt, stored.response, stored.contexts, stored.incomplete)
-
-
-def _exchange_id(stored: StoredExchange) -> str:
+def exchange_id(stored: StoredExchange) -> str:
+    """Return the id by which the detectors and the audit log know an exchange."""
     return stored.trace_id + stored.span_id
 
 
-def _quantities(stored: StoredExchange) -> dict[str, Any]:
-    return {
-        "start_ns": stored.start_ns,
-        "end_ns": stored.end_ns,
-        "complete": stored.complete,
-        "ttft_ms": stored.ttft_ms,
-        "cost_usd": stored.cost_usd,
-        "input_tokens": stored.input_tokens,
-        "output_tokens": stored.output_tokens,
-    }
-
-
-def _still_queued(tx: WriteTx, held: Sequence[ClaimedBatch]) -> set[int]:
-    """Return the exchanges that still belong to these batches; a later batch may have taken one over."""
-    rows = tx.execute(
-        select(exchange.c.span_id)
-        .where(exchange.c.batch_id.in_([batch.id for batch in held]), exchange.c.repeated.is_(False))
-        .order_by(exchange.c.span_id)
-        .with_for_update()
+def _to_detector_exchange(stored: StoredExchange, samples: Mapping[int, tuple[str, ...]]) -> Exchange:
+    return Exchange(
+        exchange_id(stored),
+        stored.prompt,
+        stored.response,
+        stored.contexts,
+        stored.incomplete,
+        samples.get(stored.span_row_id, ()),
     )
-    return {row.span_id for row in rows}
-
-
-def _write_scores(tx: WriteTx, pairs: Sequence[Pair], now_ns: int) -> None:
-    again = [one.span_row_id for one, _ in pairs if one.rolled_minute is not None]
-    if again:
-        tx.execute(delete(score).where(score.c.span_id.in_(again)))
-        tx.execute(delete(embedding).where(embedding.c.span_id.in_(again)))
-    identities = {one.detector for _, result in pairs for one in result.scores}
-    identities |= {one.encoder for _, result in pairs for one in result.embeddings}
-    numbers = _detector_numbers(tx, identities, now_ns)
-    tx.execute_driver(
-        tx.bulk_insert_sql(score, _SCORE_COLUMNS),
-        [
-            (
-                stored.span_row_id,
-                one.metric,
-                one.value,
-                one.state,
-                one.reason,
-                numbers[one.detector],
-                _evidence(one),
-                now_ns,
-            )
-            for stored, result in pairs
-            for one in result.scores
-        ],
-    )
-    tx.execute_driver(
-        tx.bulk_insert_sql(embedding, _EMBEDDING_COLUMNS),
-        [
-            (stored.span_row_id, one.field, numbers[one.encoder], one.dim, one.vector)
-            for stored, result in pairs
-            for one in result.embeddings
-        ],
-    )
-
-
-_SCORE_COLUMNS = ("span_id", "metric", "value", "state", "reason", "detector_id", "evidence", "scored_ns")
-_EMBEDDING_COLUMNS = ("span_id", "field", "detector_id", "dim", "vector")
-
-
-def _evidence(one: Score) -> bytes | None:
-    if not one.labels and not one.spans:
-        return None
-    spans = [{"start": span.start, "end": span.end, "value": span.value} for span in one.spans]
-    return orjson.dumps({"labels": dict(one.labels), "spans": spans})
-
-
-def _write_rollups(tx: WriteTx, pairs: Sequence[Pair], now_ns: int) -> None:
-    """Add first scores; where an exchange was scored before, compute its old and new rows afresh."""
-    stale: set[tuple[str, int, int]] = set()
-    for stored, _ in pairs:
-        if stored.rolled_minute is not None and stored.rolled_segment_id is not None:
-            stale.add((stored.project, stored.rolled_minute, stored.rolled_segment_id))
-            stale.add((stored.project, ns_to_minute(stored.at_ns), stored.segment_id))
-    additions: list[tuple[RollupKey, float | None]] = []
-    for stored, result in pairs:
-        minute = ns_to_minute(stored.at_ns)
-        if (stored.project, minute, stored.segment_id) in stale:
-            continue
-        values: dict[str, float | None] = {one.metric: one.value for one in result.scores}
-        values.update(span_quantities(_quantities(stored)))
-        additions.extend(
-            (RollupKey(stored.project, minute, stored.segment_id, metric), value) for metric, value in values.items()
-        )
-    tx.execute_many(
-        update(exchange)
-        .where(exchange.c.span_id == bindparam("row"))
-        .values(scored_ns=now_ns, rolled_segment_id=bindparam("segment"), rolled_minute=bindparam("minute")),
-        [
-            {"row": stored.span_row_id, "segment": stored.segment_id, "minute": ns_to_minute(stored.at_ns)}
-            for stored, _ in pairs
-        ],
-    )
-    add_to_rollups(tx, additions)
-    rebuild_rollups(tx, stale)
 
 
 def _append_batch_event(tx: WriteTx, batch: ClaimedBatch, pairs: Sequence[Pair], now_ns: int) -> None:
     """Commit to every score of the batch in one leaf: the Merkle root of the scores' canonical lines."""
     lines = [
-        orjson.dumps(
-            [_exchange_id(stored), one.metric, one.state, one.value, one.detector.digest], option=orjson.OPT_SORT_KEYS
-        )
+        orjson.dumps([exchange_id(stored), one.metric, one.state, one.value, one.detector.digest])
         for stored, result in pairs
         for one in result.scores
     ]
-    detectors = sorted({f"{one.detector.name}@{one.detector.version}" for _, r in pairs for one in r.scores})
+    makers = {one.detector for _, result in pairs for one in result.scores}
     append_event(
         tx,
         action="exchanges.scored",
@@ -246,29 +218,8 @@ def _append_batch_event(tx: WriteTx, batch: ClaimedBatch, pairs: Sequence[Pair],
             "exchanges": len(pairs),
             "scores": len(lines),
             "scores_root": root_of(leaf_hash(line) for line in lines).hex(),
-            "detectors": detectors,
+            "detectors": sorted({f"{one.name}@{one.version}" for one in makers}),
         },
         at_ns=now_ns,
         project=batch.project,
     )
-
-
-def _detector_numbers(tx: WriteTx, wanted: set[DetectorIdentity], now_ns: int) -> dict[DetectorIdentity, int]:
-    """Return the row number of every detector, entering those that are new."""
-    known = _known_detectors(tx, wanted)
-    missing = sorted(wanted - set(known), key=lambda one: (one.name, one.version, one.digest))
-    if missing:
-        tx.execute_many(
-            tx.insert(detector).on_conflict_do_nothing(),
-            [
-                {"name": one.name, "version": one.version, "digest": one.digest, "first_seen_ns": now_ns}
-                for one in missing
-            ],
-        )
-        known = _known_detectors(tx, wanted)
-    return known
-
-
-def _known_detectors(tx: WriteTx, wanted: set[DetectorIdentity]) -> dict[DetectorIdentity, int]:
-    rows = tx.execute(select(detector).where(detector.c.name.in_({one.name for one in wanted})))
-    return {DetectorIdentity(row.name, row.version, row.digest): row.id for row in rows}

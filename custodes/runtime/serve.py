@@ -12,6 +12,7 @@ from types import FrameType
 import uvicorn
 from fastapi import FastAPI
 
+from custodes.kernel.errors import ConfigurationError
 from custodes.kernel.logs import fields, get_logger
 from custodes.kernel.settings import Settings
 from custodes.runtime.app import App, build
@@ -21,6 +22,7 @@ from custodes.runtime.memory import return_large_blocks
 from custodes.runtime.ports import bind_port, check_port_free
 
 log = get_logger("runtime")
+_LOOK_S = 0.5
 Announce = Callable[[App], None]
 
 
@@ -62,7 +64,10 @@ def run_server(
 
 
 def run_worker(settings: Settings) -> None:
-    """Score, evaluate, deliver and sequence until SIGINT or SIGTERM."""
+    """Score, evaluate, deliver and sequence until SIGINT or SIGTERM.
+
+    Raises ``ConfigurationError`` when a worker meets what no waiting mends, such as a model file that was changed.
+    """
     app = build(settings, serve=False, work=True)
     stop = threading.Event()
 
@@ -73,8 +78,11 @@ def run_worker(settings: Settings) -> None:
     signal.signal(signal.SIGTERM, on_signal)
     try:
         app.start()
-        log.info("worker started", extra=fields(database=app.database.dialect))
-        stop.wait()
+        log.info("worker started", extra=fields(database=app.database.dialect, workers=len(app.workers)))
+        while not stop.wait(_LOOK_S):
+            for worker in app.workers:
+                if worker.broken.is_set():
+                    raise ConfigurationError(worker.problem() or "a worker ended")
     finally:
         app.stop()
 

@@ -15,10 +15,10 @@ from collector.exchanges import StoredExchange
 from collector.store_ledger import LedgerKey, add_to_ledger
 from custodes.db import WriteTx
 from custodes.db.rollups import rebuild_rollups
-from custodes.db.tables import embedding, exchange, score
+from custodes.db.tables import embedding, exchange, exchange_match, score
 from custodes.kernel.clock import ns_to_minute
 from custodes.runtime.batches import ClaimedBatch
-from detectors.model import ExchangeScores
+from detectors.model import RULE_METRICS, ExchangeScores
 
 Pair = tuple[StoredExchange, ExchangeScores]
 Outcome = tuple[str, str | None]
@@ -30,7 +30,8 @@ def read_outcomes(tx: WriteTx, row_ids: Sequence[int]) -> dict[int, list[Outcome
     found: dict[int, list[Outcome]] = {}
     if row_ids:
         columns = (score.c.span_id, score.c.state, score.c.reason)
-        statement = select(*columns).where(score.c.span_id.in_(row_ids)).order_by(score.c.span_id, score.c.metric)
+        judged = (score.c.span_id.in_(row_ids), score.c.metric.not_in(RULE_METRICS))
+        statement = select(*columns).where(*judged).order_by(score.c.span_id, score.c.metric)
         for row in tx.execute(statement):
             found.setdefault(row.span_id, []).append((row.state, row.reason))
     return found
@@ -43,7 +44,7 @@ def count_outcomes(tx: WriteTx, pairs: Sequence[Pair], before: Mapping[int, list
         place = (stored.project, ns_to_minute(stored.received_ns), stored.service)
         if stored.rolled_minute is not None:
             counts[(*place, *_outcome_to_ledger(before.get(stored.span_row_id, [])))] -= 1
-        counts[(*place, *_outcome_to_ledger([(one.state, one.reason) for one in result.scores]))] += 1
+        counts[(*place, *_outcome_to_ledger(_judged(result)))] += 1
     add_to_ledger(tx, {key: n for key, n in counts.items() if n})
 
 
@@ -67,11 +68,16 @@ def take_back_repeats(tx: WriteTx, batches: Iterable[ClaimedBatch]) -> int:
         if row.rolled_minute is not None:
             counts[(*place, *_outcome_to_ledger(before.get(row.span_id, [])))] -= 1
             stale.add((row.project_id, row.rolled_minute, row.rolled_segment_id))
-    for table in (score, embedding, exchange):
+    for table in (score, embedding, exchange_match, exchange):
         tx.execute(delete(table).where(table.c.span_id.in_(row_ids)))
     add_to_ledger(tx, counts)
     rebuild_rollups(tx, stale)
     return len(rows)
+
+
+def _judged(result: ExchangeScores) -> list[Outcome]:
+    """Return the outcomes that count: rules look for patterns and answer for almost any text, understood or not."""
+    return [(one.state, one.reason) for one in result.scores if one.metric not in RULE_METRICS]
 
 
 def _outcome_to_ledger(outcomes: Sequence[Outcome]) -> tuple[str, str]:

@@ -6,13 +6,15 @@ from sqlalchemy import func, select
 
 from custodes.db import Database
 from custodes.db.leases import acquire_lease, check_lease
+from custodes.db.rollup_versions import read_policy_clock
 from custodes.db.tables import audit_intake, outbox
-from custodes.kernel.clock import SECOND_NS, Clock
+from custodes.kernel.clock import MINUTE_NS, SECOND_NS, Clock, ns_to_minute
 from custodes.kernel.logs import fields, get_logger
 from custodes.kernel.metrics import Metrics
 from custodes.kernel.settings import Settings, WebhookSettings
 from policies.audit.log import AuditLog
-from policies.evaluate import evaluate_tick
+from policies.conduct import conduct_of
+from policies.evaluate import Evaluator
 from policies.hooks.address import AddressRules
 from policies.hooks.delivery import deliver_due
 from policies.hooks.webhook import WebhookSender
@@ -21,33 +23,52 @@ log = get_logger("tasks")
 
 
 class EvaluatePolicies:
-    """Evaluates every active policy, if this process leads.
+    """Evaluates every policy that is active or in shadow, if this process leads.
 
     The lease ``policy-engine`` is held by one process; its token is checked again inside each commit,
-    so that a leader that was paused and lost the lease writes nothing.
+    so that a leader that was paused and lost the lease writes nothing. Minutes that nobody evaluated, because no
+    process ran or the database was away, are evaluated late and in order, as far back as the settings say.
     """
 
     def __init__(self, database: Database, settings: Settings, clock: Clock, metrics: Metrics, owner: str) -> None:
         self._database = database
-        self._console_url = settings.console_url
+        self._evaluator = Evaluator(database, conduct_of(settings))
+        self._catch_up = int(settings.policy.catch_up_s * SECOND_NS) // MINUTE_NS
         self._ttl_ns = int(max(30.0, 3 * settings.policy.interval_s) * SECOND_NS)
         self._clock = clock
         self._metrics = metrics
         self._owner = owner
 
     def run(self) -> None:
-        """Evaluate once at the present, or do nothing while another process leads."""
-        self.run_at(self._clock())
+        """Evaluate what is due at the present, or do nothing while another process leads."""
+        now_ns = self._clock()
+        for minute in self._missed(ns_to_minute(now_ns)):
+            if not self._tick(minute * MINUTE_NS):
+                return
+        self.run_at(now_ns)
 
     def run_at(self, now_ns: int) -> None:
-        """Evaluate once as of ``now_ns``."""
+        """Evaluate once as of ``now_ns``, or do nothing while another process leads."""
+        self._tick(now_ns)
+
+    def _missed(self, minute: int) -> range:
+        """Return the minutes before ``minute`` that nobody has evaluated, oldest first."""
+        with self._database.read() as tx:
+            known = read_policy_clock(tx)
+        return range(minute if known is None else max(known.minute + 1, minute - self._catch_up), minute)
+
+    def _tick(self, now_ns: int) -> bool:
+        """Evaluate as of ``now_ns``; return whether this process leads. The lease lasts from the present on."""
         with self._database.write() as tx:
-            held = acquire_lease(tx, "policy-engine", self._owner, now_ns=now_ns, ttl_ns=self._ttl_ns)
+            held = acquire_lease(tx, "policy-engine", self._owner, now_ns=self._clock(), ttl_ns=self._ttl_ns)
         if held is None:
-            return
-        report = evaluate_tick(self._database, now_ns, None, self._console_url, guard=lambda tx: check_lease(tx, held))
-        self._metrics.evaluations.labels(outcome="evaluated").inc(report.groups)
-        self._metrics.evaluations.labels(outcome="failed").inc(len(report.failures))
+            return False
+        report = self._evaluator.tick(now_ns, guard=lambda tx: check_lease(tx, held))
+        count = self._metrics.evaluations
+        count.labels(outcome="evaluated").inc(report.groups)
+        count.labels(outcome="no_data").inc(report.no_data)
+        count.labels(outcome="error").inc(report.errors)
+        count.labels(outcome="failed").inc(len(report.failures))
         for failure in report.failures:
             log.error("a policy could not be evaluated", extra=fields(policy=failure.policy_id, error=failure.message))
         if report.decisions:
@@ -55,6 +76,7 @@ class EvaluatePolicies:
                 "policy decisions",
                 extra=fields(decisions=report.decisions, opened=report.opened, resolved=report.resolved),
             )
+        return True
 
 
 class SendWebhooks:
@@ -103,6 +125,9 @@ def measure_queues(database: Database, metrics: Metrics, clock: Clock) -> None:
             )
         ).one()
         events = tx.execute(select(func.count()).select_from(audit_intake)).scalar_one()
+        clocked = read_policy_clock(tx)
     metrics.outbox_pending.set(waiting.n)
     metrics.outbox_age_s.set(0 if waiting.oldest_ns is None else max(0, clock() - waiting.oldest_ns) / SECOND_NS)
     metrics.audit_pending.set(events)
+    if clocked is not None:
+        metrics.policy_lag_s.set(max(0, clock() - clocked.minute * MINUTE_NS) / SECOND_NS)

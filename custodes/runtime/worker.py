@@ -1,7 +1,8 @@
-"""The worker loop: claim, score, commit, again; one thread, stopped by an event.
+"""The worker: loads the detectors, then takes claims through ``scoring_line`` until it is stopped.
 
-A failure costs time, not data: the claimed batches go back after their lease, and after
-``worker.max_attempts`` claims they are set aside as failed, with every exchange "not assessed".
+A failure costs time, not data: claimed batches come back when their lease runs out, and after
+``worker.max_attempts`` claims they are set aside as failed, with every exchange "not assessed". What no time can mend,
+such as a package that isn't installed or a model file that was changed, ends the worker with one clear error.
 """
 
 from __future__ import annotations
@@ -13,23 +14,22 @@ from collections.abc import Callable
 from collector.content import Contents
 from custodes.db import Database
 from custodes.kernel.clock import SECOND_NS, Clock
-from custodes.kernel.errors import CustodesError, UnavailableError
+from custodes.kernel.errors import ConfigurationError
 from custodes.kernel.logs import fields, get_logger
 from custodes.kernel.metrics import Metrics
 from custodes.kernel.settings import WorkerSettings
-from custodes.runtime.batches import (
-    ClaimedBatch,
-    claim_batches,
-    mark_batches,
-    read_backlog,
-    renew_batches,
-    still_held,
-)
-from custodes.runtime.heartbeat import BEAT_NS, Pulse, beat, rest
+from custodes.runtime.batches import read_backlog
+from custodes.runtime.claims import Claims
+from custodes.runtime.heartbeat import BEAT_NS, rest
 from custodes.runtime.interpreter import step_back
-from custodes.runtime.scoring import ScoredReport, Scorer, ScoringProfile
+from custodes.runtime.scoring import AfterScoring, Scorer, ScoringProfile
+from custodes.runtime.scoring_line import ScoringLine
 
 log = get_logger("worker")
+
+_STOP_S = 10.0
+_LONGEST_REST_S = 30.0
+_REPEAT_S = 300.0
 
 
 class Worker:
@@ -46,8 +46,10 @@ class Worker:
         metrics: Metrics,
         owner: str,
         background: bool = False,
+        after_scoring: AfterScoring | None = None,
     ) -> None:
         self._database = database
+        self._after_scoring = after_scoring
         self._background = background
         self._contents = contents
         self._load = load
@@ -57,22 +59,31 @@ class Worker:
         self._owner = owner
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, name="custodes-worker", daemon=True)
-        self._scorer: Scorer | None = None
+        self._profile: ScoringProfile | None = None
+        self._line: ScoringLine | None = None
         self._failure: str | None = None
-        self._beat_ns = 0
+        self._said_s = 0.0
+        self._rest_s = settings.poll_s
+        self._measured_ns = 0
         self.ready = threading.Event()
+        self.broken = threading.Event()
 
     def start(self) -> None:
         """Begin loading models and scoring in a thread of its own."""
         self._thread.start()
 
     def stop(self) -> None:
-        """Finish the batch in hand, then end."""
+        """Finish the claims in hand, then end; what takes longer than a few seconds is left to the next worker."""
         self._stop.set()
         if self._thread.is_alive():
+            self._thread.join(_STOP_S)
+            if self._thread.is_alive() and self._profile is not None:
+                self._profile.close()
             self._thread.join()
             with self._database.write() as tx:
                 rest(tx, self._owner)
+        if self._profile is not None:
+            self._profile.close()
 
     def problem(self) -> str | None:
         """Return why traffic isn't being scored right now; ``None`` when it is."""
@@ -84,103 +95,68 @@ class Worker:
             return "the worker thread ended"
         return None
 
-    def prepare(self) -> Scorer:
+    def profile(self) -> ScoringProfile | None:
+        """Return the detectors once they are loaded; they may be asked from several threads."""
+        return self._profile if self.ready.is_set() else None
+
+    def prepare(self) -> ScoringLine:
         """Load the profile and warm it up; called by the thread, or directly by callers that step by hand."""
-        if self._scorer is None:
+        if self._line is None:
             began = time.monotonic()
-            profile = self._load()
+            profile = self._profile = self._load()
             profile.warm_up()
-            self._scorer = Scorer(self._database, self._contents, profile, self._clock, self._owner)
-            names = ",".join(f"{one.name}@{one.version}" for one in profile.identities())
+            scorer = Scorer(self._database, self._contents, profile, self._clock, self._owner, self._after_scoring)
+            claims = Claims(self._database, self._settings, self._clock, self._owner)
+            self._line = ScoringLine(claims, scorer, self._settings, self._metrics)
+            for one in profile.identities():
+                log.info("detector", extra=fields(name=one.name, version=one.version, digest=one.digest))
             seconds = round(time.monotonic() - began, 2)
-            log.info("detectors loaded", extra=fields(profile=profile.name, detectors=names, seconds=seconds))
+            log.info("detectors loaded", extra=fields(profile=profile.name, device=profile.device, seconds=seconds))
             self.ready.set()
-        return self._scorer
+        return self._line
 
     def step(self) -> int:
-        """Claim and score once; return how many batches were claimed."""
-        scorer = self.prepare()
-        now_ns = self._clock()
-        lease_ns = int(self._settings.lease_s * SECOND_NS)
-        with self._database.write() as tx:
-            claimed = claim_batches(tx, self._owner, now_ns=now_ns, lease_ns=lease_ns, limit=self._settings.batches)
-        if not claimed:
-            return 0
-        began = time.monotonic()
-        with Pulse(lambda: self._renew(claimed), self._settings.lease_s / 3):
-            try:
-                self._count(scorer.score(claimed))
-            except UnavailableError:
-                # Not the batches' fault: they come back when their lease runs out.
-                raise
-            except Exception as error:
-                # Whatever went wrong, it must not end the loop: the batches are tried again alone.
-                log.exception("scoring failed", extra=fields(batches=len(claimed), error=type(error).__name__))
-                self._retry_alone(scorer, claimed)
-        self._metrics.scoring_seconds.observe(time.monotonic() - began)
-        return len(claimed)
-
-    def _renew(self, claimed: list[ClaimedBatch]) -> None:
-        """Keep the batches in hand, and say that this worker lives."""
-        now_ns = self._clock()
-        with self._database.write() as tx:
-            renew_batches(tx, self._owner, claimed, until_ns=now_ns + int(self._settings.lease_s * SECOND_NS))
-            beat(tx, self._owner, now_ns=now_ns)
-
-    def _retry_alone(self, scorer: Scorer, claimed: list[ClaimedBatch]) -> None:
-        """Try every batch by itself, so that one that cannot be scored does not hold back its neighbours."""
-        for batch in claimed:
-            try:
-                self._count(scorer.score([batch]))
-            except UnavailableError:
-                raise
-            except Exception as error:
-                reason = (
-                    f"{type(error).__name__}: {error}" if isinstance(error, CustodesError) else type(error).__name__
-                )
-                if batch.attempt >= self._settings.max_attempts:
-                    self._count(scorer.give_up([batch], reason))
-                    self._metrics.batches_failed.inc()
-                    log.error("batch set aside as failed", extra=fields(batch=batch.id, error=reason))
-                    continue
-                with self._database.write() as tx:
-                    mark_batches(
-                        tx,
-                        still_held(tx, self._owner, [batch]),
-                        "ready",
-                        now_ns=self._clock(),
-                        error=reason,
-                    )
-
-    def _count(self, report: ScoredReport) -> None:
-        self._metrics.exchanges_scored.inc(report.exchanges)
-        for (metric, state), n in report.states.items():
-            self._metrics.scores.labels(metric=metric, state=state).inc(n)
+        """Claim, score and commit once; return how many batches were claimed."""
+        return self.prepare().step()
 
     def _run(self) -> None:
         if self._background:
             step_back()
         while not self._stop.is_set():
             try:
-                worked = self.step()
-                self._failure = None
-                self._measure()
+                self.prepare().run(self._stop, self._turn)
+            except ConfigurationError as error:
+                self._say(error)
+                self.broken.set()
+                return
             except Exception as error:
-                self._failure = f"the worker cannot score: {error}"
-                log.error("worker step failed", extra=fields(error=type(error).__name__, detail=str(error)))
-                worked = 0
-                self._stop.wait(min(5.0, self._settings.poll_s * 8))
-            if not worked:
-                self._stop.wait(self._settings.poll_s)
+                if self._stop.is_set():
+                    # Stopping took too long, so the detectors were ended under the claim in hand.
+                    return
+                self._say(error)
+                self._stop.wait(self._rest_s)
+                self._rest_s = min(_LONGEST_REST_S, self._rest_s * 2)
+
+    def _turn(self) -> None:
+        self._failure = None
+        self._rest_s = self._settings.poll_s
+        self._measure()
+
+    def _say(self, error: Exception) -> None:
+        """Log a failure when it is new, and again every few minutes while it lasts."""
+        failure = f"the worker cannot score: {error}"
+        now_s = time.monotonic()
+        if failure != self._failure or now_s - self._said_s > _REPEAT_S:
+            self._said_s = now_s
+            log.error("the worker cannot score", extra=fields(error=type(error).__name__, detail=str(error)))
+        self._failure = failure
 
     def _measure(self) -> None:
-        """Every few seconds: give a sign of life and measure what waits."""
+        """Every few seconds, measure what waits."""
         now_ns = self._clock()
-        if now_ns - self._beat_ns < BEAT_NS:
+        if now_ns - self._measured_ns < BEAT_NS:
             return
-        self._beat_ns = now_ns
-        with self._database.write() as tx:
-            beat(tx, self._owner, now_ns=now_ns)
+        self._measured_ns = now_ns
         with self._database.read() as tx:
             backlog = read_backlog(tx)
         self._metrics.batches_pending.set(backlog.batches)

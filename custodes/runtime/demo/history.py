@@ -32,8 +32,11 @@ def quarters(start_ns: int, end_ns: int) -> Iterator[int]:
     yield from range(first, end_ns, QUARTER_NS)
 
 
-def history_turns(quarter_ns: int, rng: random.Random, *, toxic: bool) -> list[tuple[int, Turn]]:
-    """Return the calls of one quarter of an hour as (start in unix ns, turn): busier by day, calm at night."""
+def history_turns(quarter_ns: int, rng: random.Random, *, toxic: bool, unfair: bool = False) -> list[tuple[int, Turn]]:
+    """Return the calls of one quarter of an hour as (start in unix ns, turn): busier by day, calm at night.
+
+    ``toxic`` is about the first service, ``unfair`` about the last.
+    """
     hour = datetime.fromtimestamp(quarter_ns / SECOND_NS, tz=UTC).hour
     level = 4.0 + 12.0 * max(0.0, math.sin((hour - 6) / 24 * 2 * math.pi))
     turns: list[tuple[int, Turn]] = []
@@ -41,7 +44,9 @@ def history_turns(quarter_ns: int, rng: random.Random, *, toxic: bool) -> list[t
         bad = toxic and index == 0
         for _ in range(TOXIC_CALLS if bad else int(level + rng.random())):
             start_ns = quarter_ns + int(rng.random() * (QUARTER_NS - MINUTE_NS))
-            turns.append((start_ns, play_turn(service, rng, toxic_share=0.6 if bad else 0.0, upgraded=bad)))
+            cut = unfair and service is SERVICES[-1]
+            turn = play_turn(service, rng, toxic_share=0.6 if bad else 0.0, upgraded=bad, unfair=cut)
+            turns.append((start_ns, turn))
     return sorted(turns, key=lambda pair: pair[0])
 
 
@@ -123,12 +128,13 @@ def chat_attributes(turn: Turn) -> dict[str, Value]:
         "gen_ai.provider.name": "openai",
         "gen_ai.request.model": turn.service.model,
         "gen_ai.response.model": turn.service.model,
-        "gen_ai.response.finish_reasons": ["stop"],
+        "gen_ai.response.finish_reasons": [turn.finish_reason],
         "gen_ai.response.time_to_first_chunk": round(turn.latency_s * 0.3, 3),
         "gen_ai.usage.input_tokens": turn.input_tokens,
         "gen_ai.usage.output_tokens": turn.output_tokens,
         "session.id": turn.session,
         "user.id": turn.user,
+        "custodes.attr.group": turn.group,
     }
     if turn.capture_text:
         attributes["gen_ai.input.messages"] = _messages(("system", turn.service.system), ("user", turn.question))

@@ -1,7 +1,7 @@
-"""What the demo's three services say: questions, documents, good answers, unsupported ones and toxic ones.
+"""What the demo's three services say: questions, documents, good answers, unsupported ones, toxic and unfair ones.
 
-Everything is made up. The toxic lines are mild on purpose: enough for a detector, nothing anyone
-must be protected from.
+Everything is made up. Callers name the group of each user, by the country of the shop they use. The toxic lines are
+mild on purpose: enough for a detector, nothing anyone must be protected from.
 """
 
 from __future__ import annotations
@@ -45,6 +45,8 @@ class Turn:
     answer: str
     capture_text: bool
     user: str
+    group: str
+    finish_reason: str
     session: str
     input_tokens: int
     output_tokens: int
@@ -199,8 +201,24 @@ _WORDS = {
 }
 
 
-def play_turn(service: Service, rng: random.Random, *, toxic_share: float = 0.0, upgraded: bool = False) -> Turn:
-    """Return the next call of ``service``; ``toxic_share`` of its answers insult the user."""
+GROUPS = ("pt", "en", "pt", "en", "es")
+"""The groups of users by the last digit of their number; the second and the last are treated like everybody else."""
+CUT_OFF_GROUP = "pt"
+CUT_OFF_SHARE = 0.6
+
+
+def play_turn(
+    service: Service,
+    rng: random.Random,
+    *,
+    toxic_share: float = 0.0,
+    upgraded: bool = False,
+    unfair: bool = False,
+) -> Turn:
+    """Return the next call of ``service``; ``toxic_share`` of its answers insult the user.
+
+    ``unfair`` cuts off most answers to one group of users, as a token limit does that was set for shorter languages.
+    """
     topic = rng.choice(service.topics)
     words = {key: rng.choice(values) for key, values in _WORDS.items()}
     if rng.random() < toxic_share:
@@ -211,6 +229,11 @@ def play_turn(service: Service, rng: random.Random, *, toxic_share: float = 0.0,
         answer = topic.answer
     question = topic.question.format(**words)
     answer = answer.format(**words)
+    user = rng.randrange(1, 60)
+    group = GROUPS[user % len(GROUPS)]
+    cut_off = unfair and group == CUT_OFF_GROUP and rng.random() < CUT_OFF_SHARE
+    if cut_off:
+        answer = answer[: 2 * len(answer) // 3]
     return Turn(
         service=service,
         deployment=service.next_deployment if upgraded else service.deployment,
@@ -218,7 +241,9 @@ def play_turn(service: Service, rng: random.Random, *, toxic_share: float = 0.0,
         documents=(topic.document,),
         answer=answer,
         capture_text=rng.random() >= service.without_text_share,
-        user=f"u-{rng.randrange(1, 60):03d}",
+        user=f"u-{user:03d}",
+        group=group,
+        finish_reason="length" if cut_off else "stop",
         session=f"s-{rng.randrange(1, 400):04d}",
         input_tokens=(len(question) + len(topic.document) + len(service.system)) // 4,
         output_tokens=len(answer) // 4,

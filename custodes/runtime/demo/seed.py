@@ -15,16 +15,23 @@ from custodes.runtime.app import DEFAULT_PROJECT, build
 from custodes.runtime.demo.history import QUARTER_NS, history_turns, quarters, turns_to_request
 from custodes.runtime.demo.policies import POLICIES
 from custodes.runtime.demo.verifier import WebhookVerifier
+from custodes.runtime.fairness_watch import WatchFairness
 from custodes.runtime.tasks import make_sender
-from policies.evaluate import evaluate_tick
+from policies.actors import Actor
+from policies.conduct import conduct_of
+from policies.endpoints import put_endpoint
+from policies.evaluate import Evaluator
 from policies.hooks.delivery import deliver_due
-from policies.service import Actor, activate_policy, put_endpoint, submit_policy
+from policies.lifecycle import activate_policy, submit_policy
 
 Progress = Callable[[str], None]
 ENDPOINT = "demo-receiver"
+QUARTERS_A_LOOK = 4
+"""Quarters of an hour between looks at the fairness monitors."""
 SHORTEST_STORY = 24
 """Quarters of an hour of history that an incident needs to begin, be noticed and end."""
-_ACTOR = Actor("demo", "operator")
+# The demo is a server in --dev, where one person may do everything.
+_ACTOR = Actor("demo", "operator", waived=True)
 
 
 class SteppedClock:
@@ -54,6 +61,7 @@ def prepare_demo(
         verifier.secret = _activate(app.database, settings, receiver_url, clock.now_ns)
         verifier.clock = clock
         sender = make_sender(settings.webhook)
+        evaluator = Evaluator(app.database, conduct_of(settings))
         with app.database.read() as tx:
             last_ns = tx.execute(select(func.max(trace.c.start_ns))).scalar()
         start_ns = clock.now_ns if last_ns is None else max(clock.now_ns, last_ns + QUARTER_NS)
@@ -63,20 +71,25 @@ def prepare_demo(
         rng = random.Random(20261121)
         todo = list(quarters(start_ns, now_ns - QUARTER_NS))
         incident_ns = _incident_start(todo)
+        watch = WatchFairness(app.database, settings, clock, app.metrics, "demo-seed")
+        unfair_ns = todo[len(todo) // 4] if len(todo) >= SHORTEST_STORY else None
         for index, quarter_ns in enumerate(todo):
             clock.now_ns = quarter_ns + QUARTER_NS
             toxic = incident_ns is not None and incident_ns <= quarter_ns < incident_ns + HOUR_NS // 2
-            turns = history_turns(quarter_ns, rng, toxic=toxic)
+            unfair = unfair_ns is None or quarter_ns >= unfair_ns
+            turns = history_turns(quarter_ns, rng, toxic=toxic, unfair=unfair)
             if turns:
                 body = turns_to_request(turns, rng)
                 app.intake.ingest_body(DEFAULT_PROJECT, body, "application/x-protobuf", None).result(timeout=60)
             while app.worker.step():
                 pass
+            if index % QUARTERS_A_LOOK == 0 or index + 1 == len(todo):
+                watch.run()
             watched = incident_ns is not None and incident_ns - HOUR_NS <= quarter_ns < incident_ns + 3 * HOUR_NS
             step_ns = MINUTE_NS if watched else QUARTER_NS
             for at_ns in range(quarter_ns + step_ns, quarter_ns + QUARTER_NS + 1, step_ns):
                 clock.now_ns = at_ns
-                evaluate_tick(app.database, at_ns, None, settings.console_url)
+                evaluator.tick(at_ns)
                 deliver_due(app.database, at_ns, sender)
                 app.audit.flush()
             if index % 48 == 47 or index + 1 == len(todo):
@@ -111,6 +124,6 @@ def _activate(database: Database, settings: Settings, receiver_url: str, now_ns:
             version=stored.version,
             actor=_ACTOR,
             now_ns=now_ns,
-            console_url=settings.console_url,
+            conduct=conduct_of(settings),
         )
     return change.endpoint.secret

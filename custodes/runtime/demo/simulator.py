@@ -53,7 +53,8 @@ class Simulator:
             toxic = is_toxic(time.monotonic() - began)
             index = self._rng.choices(range(len(SERVICES)), weights=(3, 1, 1))[0]
             bad = toxic and index == 0
-            turn = play_turn(SERVICES[index], self._rng, toxic_share=0.6 if bad else 0.0, upgraded=bad)
+            unfair = SERVICES[index] is SERVICES[-1]
+            turn = play_turn(SERVICES[index], self._rng, toxic_share=0.6 if bad else 0.0, upgraded=bad, unfair=unfair)
             self._send(turn)
         # The server is stopping as well by now: what it no longer takes is not worth a word on the terminal.
         logging.disable(logging.CRITICAL)
