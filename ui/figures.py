@@ -9,18 +9,29 @@ METRIC_NAMES = {
     "prompt_toxicity": "Prompt toxicity",
     "hallucination": "Hallucination",
     "identity_attack": "Identity attack",
+    "refusal": "Refusal",
+    "negative_tone": "Negative tone",
+    "pii": "Personal data",
+    "prompt_pii": "Personal data in the prompt",
+    "secrets": "Secrets",
+    "prompt_secrets": "Secrets in the prompt",
+    "prompt_injection": "Prompt injection",
+    "context_injection": "Injection in the context",
+    "inconsistency": "Inconsistency",
 }
 
 REASONS = {
     "no_context": "no retrieved context to compare with",
     "no_prompt_text": "no prompt text was captured",
     "no_response_text": "no response text was captured",
+    "no_other_answer": "the prompt got no other answer",
     "no_checkable_claim": "nothing in the response can be checked",
-    "unsupported_text": "a script the detector was not made for",
+    "unsupported_text": "a language or script the detector was not made for",
     "text_too_long": "the text is too long to be read whole",
     "attributes_dropped": "the exporter dropped attributes, so the text may be partial",
     "content_unreadable": "the messages arrived cut off or unreadable",
     "detector_error": "the detector failed on this text",
+    "detector_timeout": "the detector took too long on this text",
     "scoring_failed": "the batch could not be scored",
 }
 

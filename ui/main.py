@@ -9,7 +9,20 @@ import streamlit as st
 
 from custodes_sdk import Unauthorized
 from ui import session
-from ui.app_pages import audit, incident, incidents, overview, sign_in, trace, traces
+from ui.app_pages import (
+    approvals,
+    audit,
+    fairness,
+    incident,
+    incidents,
+    overview,
+    policies,
+    policy,
+    sign_in,
+    silences,
+    trace,
+    traces,
+)
 from ui.components import states
 from ui.components.safe_text import md_escape
 
@@ -41,10 +54,17 @@ def main() -> None:
                 page("", overview.render, "Overview", ":material/monitoring:"),
                 page("traces", traces.render, "Traces", ":material/account_tree:"),
                 page("trace", trace.render, "Trace", ":material/account_tree:", listed=False),
+                page("fairness", fairness.render, "Fairness", ":material/balance:"),
             ],
             "Respond": [
                 page("incidents", incidents.render, "Incidents", ":material/notification_important:"),
                 page("incident", incident.render, "Incident", ":material/notification_important:", listed=False),
+                page("silences", silences.render, "Silences", ":material/notifications_off:"),
+            ],
+            "Govern": [
+                page("policies", policies.render, "Policies", ":material/policy:"),
+                page("policy", policy.render, "Policy", ":material/policy:", listed=False),
+                page("approvals", approvals.render, "Approvals", ":material/how_to_reg:"),
             ],
             "Assure": [page("audit", audit.render, "Audit", ":material/verified_user:")],
         }

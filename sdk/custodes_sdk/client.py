@@ -7,29 +7,25 @@ server's relative grammar (``"now-1h"``, ``"now"``). None leaves that side to th
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from datetime import UTC, datetime
 from types import TracebackType
-from typing import Any, Literal, Self, TypeVar
-from urllib.parse import quote
+from typing import Literal, Self
 
 import httpx
 
 from custodes_sdk import models as answers
 from custodes_sdk.decoding import decode
-from custodes_sdk.errors import UnexpectedResponse
+from custodes_sdk.governance import API as _API
+from custodes_sdk.governance import STRICT_TIMEOUT_S as _STRICT_TIMEOUT_S
+from custodes_sdk.governance import GovernanceCalls, Moment
+from custodes_sdk.governance import path_segment as _segment
+from custodes_sdk.governance import window as _window
 from custodes_sdk.transport import Transport
 
-RowT = TypeVar("RowT")
-Moment = datetime | str | None
-
-_API = "/api/v1"
 # A full verification recomputes every leaf, which takes minutes on a large log.
 _VERIFY_TIMEOUT_S = 300.0
-# Strict actions answer only when their leaf is inside a signed checkpoint.
-_STRICT_TIMEOUT_S = 30.0
 
 
-class Client:
+class Client(GovernanceCalls):
     """A connection pool to one Custodes server, acting with one API key.
 
     Safe to share between threads. Every method raises ``CustodesSdkError`` and nothing else on failure. Reads are
@@ -117,6 +113,36 @@ class Client:
     def coverage(self, *, start: Moment = None, end: Moment = None) -> answers.Page[answers.Coverage]:
         """Return how complete each service's telemetry is."""
         return self._page(answers.Coverage, "/coverage", _window(start, end))
+
+    def fairness(
+        self,
+        *,
+        service: str | None = None,
+        deployment: str | None = None,
+        outcome: str | None = None,
+        group: str | None = None,
+        state: str | None = None,
+    ) -> answers.Fairness:
+        """Return the gaps between groups of people, alarms first, and what is tolerated."""
+        params = {"service": service, "deployment": deployment, "outcome": outcome, "group": group, "state": state}
+        return decode(answers.Fairness, self._transport.get(f"{_API}/fairness", params))
+
+    def fairness_course(self, gap: answers.Gap, *, start: Moment = None, end: Moment = None) -> answers.GapCourse:
+        """Return one gap over time; the last seven days without a window."""
+        params = _window(start, end) | {
+            "segment_id": gap.segment_id,
+            "family": gap.family,
+            "group": gap.group,
+            "outcome": gap.outcome,
+        }
+        return decode(answers.GapCourse, self._transport.get(f"{_API}/fairness/course", params))
+
+    def restart_fairness(self, segment_id: int, family: str, reason: str) -> answers.FairnessRestart:
+        """Begin a comparison anew: its sums are forgotten, its alarms end and their incidents are resolved."""
+        body = {"segment_id": segment_id, "family": family, "reason": reason}
+        path = f"{_API}/fairness/restart"
+        answer = self._transport.send("POST", path, json=body, read_timeout_s=_STRICT_TIMEOUT_S)
+        return decode(answers.FairnessRestart, answer)
 
     def metrics(self) -> answers.Page[answers.Metric]:
         """Return every GenAI metric that clients and inference servers sent."""
@@ -239,60 +265,6 @@ class Client:
         params = _window(start, end) | {"label": label, "cursor": cursor, "limit": limit}
         return self._page(answers.Feedback, "/feedback", params)
 
-    # Incidents and decisions
-
-    def incidents(
-        self,
-        *,
-        state: str | None = None,
-        start: Moment = None,
-        end: Moment = None,
-        cursor: str | None = None,
-        limit: int | None = None,
-    ) -> answers.Page[answers.Incident]:
-        """Return one page of incidents, newest first; ``state`` is ``new``, ``resolved`` or ``all``."""
-        params = _window(start, end) | {"state": state, "cursor": cursor, "limit": limit}
-        return self._page(answers.Incident, "/incidents", params)
-
-    def incident(self, incident_id: str) -> answers.IncidentDetail:
-        """Return one incident with timeline, decisions, deliveries, policy and worst traces."""
-        return decode(answers.IncidentDetail, self._transport.get(f"{_API}/incidents/{_segment(incident_id)}"))
-
-    def decisions(
-        self,
-        *,
-        start: Moment = None,
-        end: Moment = None,
-        policy: str | None = None,
-        cursor: str | None = None,
-        limit: int | None = None,
-    ) -> answers.Page[answers.Decision]:
-        """Return one page of policy state changes, newest first."""
-        params = _window(start, end) | {"policy": policy, "cursor": cursor, "limit": limit}
-        return self._page(answers.Decision, "/decisions", params)
-
-    # Policies
-
-    def policies(self) -> answers.Page[answers.Policy]:
-        """Return every policy at its newest version."""
-        return self._page(answers.Policy, "/policies")
-
-    def policy(self, policy_id: str) -> answers.PolicyDetail:
-        """Return one policy with its source and versions."""
-        return decode(answers.PolicyDetail, self._transport.get(f"{_API}/policies/{_segment(policy_id)}"))
-
-    def submit_policy(self, source: str) -> answers.PolicyDraft:
-        """Submit policy YAML as a draft. Raises ``Invalid`` with findings when it does not compile."""
-        answer = self._transport.send(
-            "POST", f"{_API}/policies", content=source.encode(), content_type="application/yaml"
-        )
-        return decode(answers.PolicyDraft, answer)
-
-    def activate_policy(self, policy_id: str, version: str) -> answers.Policy:
-        """Make one version of a policy the active one."""
-        path = f"{_API}/policies/{_segment(policy_id)}/versions/{_segment(version)}/activate"
-        return decode(answers.Policy, self._transport.send("POST", path, read_timeout_s=_STRICT_TIMEOUT_S))
-
     # Webhook endpoints, keys and detectors
 
     def endpoints(self) -> answers.Page[answers.Endpoint]:
@@ -385,30 +357,3 @@ class Client:
         """Have the server recompute the whole log from its leaves; may take minutes."""
         answer = self._transport.send("POST", f"{_API}/audit/verify", read_timeout_s=_VERIFY_TIMEOUT_S)
         return decode(answers.AuditVerification, answer)
-
-    def _page(self, kind: type[RowT], path: str, params: dict[str, Any] | None = None) -> answers.Page[RowT]:
-        answer = self._transport.get(f"{_API}{path}", params)
-        if not isinstance(answer, dict) or not isinstance(answer.get("rows"), list):
-            raise UnexpectedResponse(f'{path}: expected {{"rows": […]}}; do the versions match?')
-        cursor = answer.get("next_cursor")
-        return answers.Page(
-            rows=tuple(decode(kind, row) for row in answer["rows"]),
-            next_cursor=None if cursor is None else str(cursor),
-        )
-
-
-def _window(start: Moment, end: Moment) -> dict[str, Any]:
-    return {"from": _moment(start), "to": _moment(end)}
-
-
-def _moment(moment: Moment) -> str | None:
-    if isinstance(moment, datetime):
-        if moment.tzinfo is None:
-            raise ValueError(f"{moment.isoformat()} has no time zone; pass an aware datetime")
-        return moment.astimezone(UTC).isoformat().replace("+00:00", "Z")
-    return moment
-
-
-def _segment(identifier: str) -> str:
-    """Return ``identifier`` safe as one path segment, so that an id can't reach another endpoint."""
-    return quote(identifier, safe="").replace(".", "%2E") if identifier in {".", ".."} else quote(identifier, safe="")

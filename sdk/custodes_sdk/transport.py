@@ -61,10 +61,11 @@ class Transport:
         json: object = None,
         content: bytes | None = None,
         content_type: str | None = None,
+        headers: Mapping[str, str] | None = None,
         read_timeout_s: float | None = None,
     ) -> Any:
         """Send a write once; return its parsed JSON, None for an empty body."""
-        headers = {"content-type": content_type} if content_type else None
+        headers = {**(headers or {}), **({"content-type": content_type} if content_type else {})}
         timeout: Any = httpx.USE_CLIENT_DEFAULT
         if read_timeout_s is not None:
             timeout = httpx.Timeout(self._http.timeout.connect, read=read_timeout_s)

@@ -10,12 +10,15 @@ from ui.components import states
 from ui.components.badges import (
     DELIVERY_STATES,
     INCIDENT_STATES,
+    LABELS,
     OUTCOMES,
     SERVICE_STATES,
     SEVERITIES,
     show_badge,
     state_word,
 )
+from ui.components.decide import say_what_was_done
+from ui.components.incident_actions import handle_incident
 from ui.components.incident_story import group_text, short_version, story, timeline, value_text
 from ui.components.safe_text import md_escape, safe_text
 from ui.components.tables import plain_table
@@ -34,7 +37,9 @@ def render(context: session.Context) -> None:
         states.empty("No incident chosen", "Open one from the list.", icon=":material/notification_important:")
         return
     incident = context.client.incident(incident_id)
-    _header(incident)
+    _header(context, incident)
+    say_what_was_done()
+    handle_incident(context, incident)
     _decisions(incident)
     with st.grid(2, min_column_width=360, gap="medium"):
         with st.container():
@@ -48,13 +53,22 @@ def render(context: session.Context) -> None:
     _leaves(context, incident)
 
 
-def _header(incident: IncidentDetail) -> None:
+def _header(context: session.Context, incident: IncidentDetail) -> None:
     st.title(md_escape(incident.title, limit=160), anchor=False)
     with st.container(horizontal=True, vertical_alignment="center"):
         show_badge(SEVERITIES, incident.severity)
         show_badge(INCIDENT_STATES, incident.state)
+        if incident.label:
+            show_badge(LABELS, incident.label)
         st.caption(md_escape(group_text(incident.group), limit=200), width="content")
     st.info(md_escape(story(incident), limit=1_000), icon=":material/summarize:")
+    for one in incident.grouped:
+        st.page_link(
+            context.pages["incident"],
+            label=f"Told together with: {md_escape(one.title, limit=160)}",
+            icon=":material/link:",
+            query_params={"id": one.id},
+        )
 
 
 def _decisions(incident: IncidentDetail) -> None:

@@ -11,7 +11,7 @@ import streamlit as st
 from custodes_sdk.models import Incident
 from ui import session
 from ui.components import states
-from ui.components.badges import INCIDENT_STATES, SEVERITIES, state_word
+from ui.components.badges import INCIDENT_STATES, LABELS, SEVERITIES, state_word
 from ui.components.incident_story import group_text
 from ui.components.paging import pager, walked_cursors
 from ui.components.safe_text import show_hidden
@@ -22,7 +22,7 @@ from ui.moments import short_stamp_text, span_text
 
 PAGE_ROWS = 50
 _TABLE = "incidents_table"
-_STATES = {"Open": "new", "Resolved": "resolved", "All": "all"}
+_STATES = {"Open": "open", "Resolved": "resolved", "All": "all"}
 # A shape per severity, so that rank shows without colour.
 _MARKS = {"critical": "◆◆◆", "high": "◆◆◇", "medium": "◆◇◇", "low": "◇◇◇"}
 
@@ -66,7 +66,9 @@ def incidents_to_frame(rows: Sequence[Incident], now: datetime) -> pd.DataFrame:
                 "Lasted": span_text(((row.resolved_at or now) - row.opened_at).total_seconds()),
                 "Resolved (UTC)": "still open" if row.resolved_at is None else short_stamp_text(row.resolved_at),
                 "Where": show_hidden(group_text(row.group))[0],
-                "Policy": show_hidden(row.policy_id)[0],
+                "Policy": show_hidden(row.policy_id or "reported by a person")[0],
+                "With": show_hidden(row.assignee or "nobody")[0],
+                "Judged": state_word(LABELS, row.label) if row.label else "not yet",
             }
             for row in rows
         ]

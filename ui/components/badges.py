@@ -28,13 +28,42 @@ INCIDENT_STATES: dict[str, tuple[str, str, Colour]] = {
     "new": ("Open", ":material/notifications_active:", "red"),
     "open": ("Open", ":material/notifications_active:", "red"),
     "acknowledged": ("Acknowledged", ":material/visibility:", "yellow"),
+    "escalating": ("Escalating", ":material/priority_high:", "red"),
+    "muted": ("Muted", ":material/notifications_paused:", "blue"),
+    "regressed": ("Came back", ":material/replay:", "red"),
     "resolved": ("Resolved", ":material/check_circle:", "green"),
+}
+POLICY_STATES: dict[str, tuple[str, str, Colour]] = {
+    "draft": ("Draft", ":material/edit_note:", "gray"),
+    "shadow": ("In shadow", ":material/visibility:", "blue"),
+    "approved": ("Approved", ":material/how_to_reg:", "blue"),
+    "active": ("Active", ":material/check_circle:", "green"),
+    "retired": ("Retired", ":material/inventory_2:", "gray"),
+    "rejected": ("Rejected", ":material/close:", "orange"),
+    "break_glass": ("Active without review", ":material/emergency:", "red"),
+}
+SILENCE_STATES: dict[str, tuple[str, str, Colour]] = {
+    "pending": ("Not begun", ":material/schedule:", "gray"),
+    "active": ("In force", ":material/notifications_off:", "blue"),
+    "needs_approval": ("Half in force", ":material/how_to_reg:", "yellow"),
+    "ended": ("Over", ":material/notifications:", "gray"),
+}
+LABELS: dict[str, tuple[str, str, Colour]] = {
+    "true_alarm": ("True alarm", ":material/thumb_up:", "green"),
+    "false_alarm": ("False alarm", ":material/thumb_down:", "orange"),
 }
 SCORE_STATES: dict[str, tuple[str, str, Colour]] = {
     "assessed": ("Assessed", ":material/task_alt:", "green"),
     "partial": ("Partly assessed", ":material/rule:", "yellow"),
     "not_assessed": ("Not assessed", ":material/do_not_disturb_on:", "gray"),
     "pending": ("Waiting for scores", ":material/hourglass_top:", "blue"),
+}
+GAP_STATES: dict[str, tuple[str, str, Colour]] = {
+    "gap": ("Gap", ":material/balance:", "red"),
+    "withheld": ("Withheld", ":material/front_hand:", "orange"),
+    "watching": ("Watching", ":material/visibility:", "blue"),
+    "within_tolerance": ("Within tolerance", ":material/check_circle:", "green"),
+    "too_few_data": ("Too few data", ":material/hourglass_top:", "gray"),
 }
 DELIVERY_STATES: dict[str, tuple[str, str, Colour]] = {
     "delivered": ("Delivered", ":material/check_circle:", "green"),

@@ -14,7 +14,20 @@ from ui.components.safe_text import md_escape, safe_text, show_hidden
 from ui.components.tables import plain_table
 from ui.figures import metric_name, plural, reason_text, score_text, state_text
 
-_ORDER = ("toxicity", "hallucination", "prompt_toxicity", "identity_attack")
+_ORDER = (
+    "toxicity",
+    "hallucination",
+    "prompt_toxicity",
+    "identity_attack",
+    "prompt_injection",
+    "context_injection",
+    "secrets",
+    "prompt_secrets",
+    "pii",
+    "prompt_pii",
+    "refusal",
+    "negative_tone",
+)
 _LONGEST_EXCERPT = 120
 
 
@@ -74,7 +87,7 @@ def _verdict(metric: str, score: Score) -> None:
     elif score.labels:
         labels = sorted(score.labels.items(), key=lambda pair: -(pair[1] or 0.0))[:3]
         st.caption(", ".join(f"{md_escape(state_text(name))} {md_escape(score_text(value))}" for name, value in labels))
-    elif score.spans:
+    elif score.spans and metric == "hallucination":
         st.caption(f"{plural(len(score.spans), 'unsupported passage')}, marked below.")
     if score.detector is not None:
         st.caption(f"{md_escape(score.detector.name)} {md_escape(score.detector.version)}")

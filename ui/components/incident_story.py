@@ -20,6 +20,18 @@ _ICONS = {
     "escalated": ":material/priority_high:",
     "decision": ":material/gavel:",
     "resolved": ":material/check_circle:",
+    "regressed": ":material/replay:",
+    "acknowledged": ":material/visibility:",
+    "assigned": ":material/person:",
+    "severity": ":material/tune:",
+    "labelled": ":material/label:",
+    "muted": ":material/notifications_paused:",
+    "unmuted": ":material/notifications:",
+    "note": ":material/sticky_note_2:",
+    "clock": ":material/timer:",
+    "reported": ":material/outgoing_mail:",
+    "notification.silenced": ":material/notifications_off:",
+    "notification.withheld": ":material/notifications_off:",
     "notification.queued": ":material/outbox:",
     "notification.delivered": ":material/mark_email_read:",
     "notification.failed": ":material/unsubscribe:",
@@ -31,8 +43,11 @@ _ICONS = {
 
 def story(incident: IncidentDetail) -> str:
     """Return what happened in two or three plain sentences, made only of recorded facts."""
-    policy = f"Policy {incident.policy_id}"
-    if incident.policy_version is not None:
+    if incident.summary and incident.origin != "person" and not (incident.policy_version or "").startswith("sha256:"):
+        # No policy opened it but a monitor, which says itself what it found.
+        return f"{incident.summary} {_ending(incident)} {_notified(incident.deliveries)}".strip()
+    policy = f"Policy {incident.policy_id}" if incident.origin != "person" else "A person"
+    if incident.origin != "person" and incident.policy_version is not None:
         policy += f" (version {short_version(incident.policy_version)})"
     opened = f"{policy} opened this incident at {stamp_text(incident.opened_at)}"
     if incident.group:
@@ -40,12 +55,17 @@ def story(incident: IncidentDetail) -> str:
     firing = [decision for decision in incident.decisions if decision.to_state == "firing"]
     if firing:
         opened += f", when {values_text(firing[0].values)}"
-    if incident.resolved_at is not None:
-        length = span_text((incident.resolved_at - incident.opened_at).total_seconds())
-        end = f"It was resolved after {length}, at {stamp_text(incident.resolved_at)}."
-    else:
-        end = "It is still open."
-    return f"{opened}. {end} {_notified(incident.deliveries)}".strip()
+    if incident.episode_at is not None and incident.episode_at > incident.opened_at:
+        opened += f". It came back at {stamp_text(incident.episode_at)}"
+    return f"{opened}. {_ending(incident)} {_notified(incident.deliveries)}".strip()
+
+
+def _ending(incident: IncidentDetail) -> str:
+    if incident.resolved_at is None:
+        return "It is still open."
+    begun = incident.episode_at or incident.opened_at
+    length = span_text((incident.resolved_at - begun).total_seconds())
+    return f"It was resolved after {length}, at {stamp_text(incident.resolved_at)}."
 
 
 def short_version(version: str | None) -> str:

@@ -1,14 +1,28 @@
 """What the server answers, as frozen dataclasses."""
 
 from custodes_sdk.models.audit import AuditEntry, AuditStatus, AuditVerification, InclusionProof
+from custodes_sdk.models.fairness import (
+    Fairness,
+    FairnessRestart,
+    FairnessRules,
+    Gap,
+    GapAlarm,
+    GapCourse,
+    GapInterval,
+    GapPoint,
+    GapStratum,
+)
 from custodes_sdk.models.identity import Health, Key, Me, Project, RotatedKey
 from custodes_sdk.models.incidents import (
     Decision,
     Delivery,
     DeliveryAttempt,
+    GroupedIncident,
     Incident,
     IncidentDetail,
     PolicySource,
+    RegulatorClock,
+    Silence,
     TimelineEntry,
 )
 from custodes_sdk.models.metrics import Metric, MetricFigures, MetricGroup, MetricPoint, MetricSeries
@@ -25,7 +39,20 @@ from custodes_sdk.models.overview import (
     Totals,
 )
 from custodes_sdk.models.paging import Page
-from custodes_sdk.models.policies import Policy, PolicyDetail, PolicyDraft, PolicyGroup, PolicyVersion
+from custodes_sdk.models.policies import (
+    Backtest,
+    FieldChange,
+    PendingApproval,
+    Policy,
+    PolicyDetail,
+    PolicyDiff,
+    PolicyDraft,
+    PolicyGroup,
+    PolicyReview,
+    PolicyVersion,
+    TallyHour,
+    Verdict,
+)
 from custodes_sdk.models.scores import AuditReceipt, DetectorRef, EvidenceSpan, Exchange, RevealedExchange, Score
 from custodes_sdk.models.traces import Feedback, Message, Span, Trace, TraceRow
 
@@ -34,6 +61,7 @@ __all__ = [
     "AuditReceipt",
     "AuditStatus",
     "AuditVerification",
+    "Backtest",
     "Coverage",
     "Decision",
     "Delivery",
@@ -44,7 +72,18 @@ __all__ = [
     "Event",
     "EvidenceSpan",
     "Exchange",
+    "Fairness",
+    "FairnessRestart",
+    "FairnessRules",
     "Feedback",
+    "FieldChange",
+    "Gap",
+    "GapAlarm",
+    "GapCourse",
+    "GapInterval",
+    "GapPoint",
+    "GapStratum",
+    "GroupedIncident",
     "Health",
     "Incident",
     "IncidentDetail",
@@ -62,25 +101,32 @@ __all__ = [
     "MetricSummary",
     "Overview",
     "Page",
+    "PendingApproval",
     "Point",
     "Policy",
     "PolicyDetail",
+    "PolicyDiff",
     "PolicyDraft",
     "PolicyGroup",
+    "PolicyReview",
     "PolicySource",
     "PolicyVersion",
     "Price",
     "Project",
+    "RegulatorClock",
     "RevealedExchange",
     "RotatedKey",
     "Score",
     "Series",
     "ServiceStatus",
+    "Silence",
     "Span",
     "SparkPoint",
+    "TallyHour",
     "TimelineEntry",
     "Timeseries",
     "Totals",
     "Trace",
     "TraceRow",
+    "Verdict",
 ]

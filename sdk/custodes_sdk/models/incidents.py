@@ -12,7 +12,11 @@ from custodes_sdk.models.traces import TraceRow
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Incident:
-    """One incident in a list. ``resolved_at`` is None while it is open."""
+    """One incident in a list. ``resolved_at`` is None while it is open.
+
+    ``state`` is new, acknowledged, escalating, muted, regressed or resolved; ``label`` is true_alarm, false_alarm or
+    None. ``lead_id`` is the incident it was notified together with.
+    """
 
     id: str
     opened_at: datetime
@@ -25,6 +29,17 @@ class Incident:
     summary: str = ""
     updated_at: datetime | None = None
     resolved_at: datetime | None = None
+    origin: str = "policy"
+    revision: int = 0
+    lead_id: str | None = None
+    assignee: str | None = None
+    label: str | None = None
+    labelled_by: str | None = None
+    episode_at: datetime | None = None
+    acknowledged_at: datetime | None = None
+    escalates_at: datetime | None = None
+    muted_until: datetime | None = None
+    notified_at: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,6 +60,7 @@ class Decision:
     at: datetime
     from_state: str
     to_state: str
+    mode: str = "live"
     values: Mapping[str, Any] = field(default_factory=dict)
     reason: str | None = None
     policy_id: str | None = None
@@ -90,12 +106,58 @@ class PolicySource:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class RegulatorClock:
+    """A duty to report an incident: since when people know, when it is due, and when it was done."""
+
+    name: str
+    aware_at: datetime
+    due_at: datetime
+    reported_at: datetime | None = None
+    started_by: str | None = None
+    reported_by: str | None = None
+    overdue: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GroupedIncident:
+    """Another incident that was notified together with this one."""
+
+    id: str
+    title: str = ""
+    state: str = ""
+    severity: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Silence:
+    """What keeps receivers quiet for a time. ``covers`` are the severities it holds for now."""
+
+    id: str
+    reason: str
+    ends_at: datetime
+    matchers: Mapping[str, str] = field(default_factory=dict)
+    state: str = ""
+    covers: tuple[str, ...] = ()
+    needs_approval: bool = False
+    author: str | None = None
+    approver: str | None = None
+    created_at: datetime | None = None
+    starts_at: datetime | None = None
+    ended_at: datetime | None = None
+    ended_by: str | None = None
+    revision: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class IncidentDetail(Incident):
     """One incident with its whole story; ``traces`` are at most 20, the worst in its window and group."""
 
     timeline: tuple[TimelineEntry, ...] = ()
     decisions: tuple[Decision, ...] = ()
     deliveries: tuple[Delivery, ...] = ()
+    clocks: tuple[RegulatorClock, ...] = ()
+    matches: int = 0
+    grouped: tuple[GroupedIncident, ...] = ()
     audit_seqs: tuple[int, ...] = ()
     policy: PolicySource | None = None
     traces: tuple[TraceRow, ...] = ()
