@@ -7,6 +7,7 @@ COPY custodes custodes
 COPY collector collector
 COPY detectors detectors
 COPY policies policies
+COPY recognisers recognisers
 COPY ui ui
 COPY migrations migrations
 COPY sdk sdk

@@ -5,7 +5,7 @@ from __future__ import annotations
 import ast
 from collections.abc import Iterator, Mapping
 
-PUBLIC = ("custodes/", "collector/", "detectors/", "policies/", "ui/", "sdk/", "training/", "bench/")
+PUBLIC = ("custodes/", "collector/", "detectors/", "policies/", "recognisers/", "ui/", "sdk/", "training/", "bench/")
 Definition = ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef
 
 

@@ -11,7 +11,10 @@ from pathlib import Path
 
 import pytest
 
-PACKAGES = ("custodes/", "collector/", "detectors/", "policies/", "ui/", "sdk/custodes_sdk/", "training/", "bench/")
+PACKAGES = (
+    "custodes/", "collector/", "detectors/", "policies/", "recognisers/", "ui/", "sdk/custodes_sdk/", "training/",
+    "bench/",
+)  # fmt: skip
 # Scripts that Streamlit runs from the top on every click; their imports are checked by test_importers.
 SCRIPTS = ("ui/app.py", "ui/app_pages/", "bench/__main__.py")
 HEAVY = ("torch", "transformers", "sentence_transformers", "numpy", "pandas", "streamlit", "evidently", "detoxify")
@@ -87,7 +90,7 @@ class TestImporting:
         assert seen["built"] == []
 
     @pytest.mark.parametrize(
-        "package", ["custodes/kernel/", "custodes/db/", "custodes/cli/", "collector/", "policies/"]
+        "package", ["custodes/kernel/", "custodes/db/", "custodes/cli/", "collector/", "policies/", "recognisers/"]
     )
     def test_it_stays_light(self, root: Path, sources: Mapping[str, ast.Module], package: str) -> None:
         loaded = {name.split(".")[0] for name in probe(root, module_names(sources, (package,)))["loaded"]}

@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -16,8 +17,40 @@ from custodes_sdk import Client
 
 pytestmark = [pytest.mark.browser, pytest.mark.timeout(300)]
 
+_HOUR = timedelta(hours=1)
+DRAFT = """\
+apiVersion: custodes/v1
+kind: Policy
+id: toxic-answers
+owner: risk@example.org
+severity: high
+scope: {environment: demo}
+signals:
+  tox_rate: {metric: toxicity, agg: rate_above(0.5), window: 10m}
+  n:        {metric: toxicity, agg: count, window: 10m}
+group_by: [service, deployment]
+when:  "n >= 20.0 && tox_rate > 0.10"
+clear: "tox_rate < 0.05"
+keep_firing_for: 5m
+no_data: ok
+tests:
+  - {name: fires, step: 1m, series: {tox_rate: "0.4x2", n: "30x2"}, expect: [{at: 0m, state: firing}]}
+"""
 PICTURES = Path(__file__).parent / "screenshots"
-PAGES = ["overview", "traces", "trace", "incidents", "incident", "audit", "entry"]
+PAGES = [
+    "overview",
+    "traces",
+    "trace",
+    "incidents",
+    "incident",
+    "fairness",
+    "silences",
+    "policies",
+    "policy",
+    "approvals",
+    "audit",
+    "entry",
+]
 
 
 @pytest.fixture(scope="module")
@@ -25,6 +58,11 @@ def addresses(api_url: str) -> dict[str, str]:
     """The path of every page, with ids that the running demo has."""
     with Client(api_url) as client:
         incident = client.incidents(state="all").rows[0]
+        client.create_silence(
+            {"policy": "nothing-is-called-like-this"}, reason="shown in a picture", ends_at=datetime.now(UTC) + _HOUR
+        )
+        draft = client.submit_policy(DRAFT)
+        client.run_backtest(draft.id, draft.version, start="now-1d")
         traces = client.traces(metric="hallucination", minimum=0.3, limit=1).rows or client.traces(limit=1).rows
     return {
         "overview": "/",
@@ -32,6 +70,11 @@ def addresses(api_url: str) -> dict[str, str]:
         "trace": f"/trace?id={traces[0].trace_id}",
         "incidents": "/incidents",
         "incident": f"/incident?id={incident.id}",
+        "fairness": "/fairness",
+        "silences": "/silences",
+        "policies": "/policies",
+        "policy": f"/policy?id={incident.policy_id}",
+        "approvals": "/approvals",
         "audit": "/audit",
         "entry": "/audit?seq=0",
     }
@@ -98,6 +141,35 @@ class TestJourneys:
         expect(page.get_by_text("The log is intact")).to_be_visible()
         expect(page.get_by_text("custodes audit verify").first).to_be_visible()
         looking.photograph(page, PICTURES / "audit-verified-desktop-light.png")
+        assert findings.is_clean(), findings
+
+    def test_it_takes_an_incident_over_and_shows_who_has_it(
+        self, browser: Browser, looking: ModuleType, console_url: str, addresses: dict[str, str]
+    ) -> None:
+        page, findings = looking.open_page(browser, console_url)
+        page.goto(console_url + addresses["incident"])
+        looking.settle(page)
+        page.get_by_role("button", name="Add", exact=True).count()
+        page.get_by_text("Add a note").click()
+        page.get_by_role("textbox", name="Note").fill("Looked at in a browser.")
+        page.get_by_role("button", name="Add", exact=True).click()
+        expect(page.get_by_text("The note is on the timeline.")).to_be_visible()
+        expect(page.get_by_text("Looked at in a browser.").first).to_be_visible()
+        assert findings.is_clean(), findings
+
+    def test_it_shows_a_reviewer_what_a_draft_would_have_done(
+        self, browser: Browser, looking: ModuleType, console_url: str, addresses: dict[str, str]
+    ) -> None:
+        page, findings = looking.open_page(browser, console_url)
+        page.goto(f"{console_url}/approvals")
+        looking.settle(page)
+        page.get_by_role("link", name="toxic-answers").first.click()
+        expect(page.get_by_role("heading", name="Against the active version")).to_be_visible()
+        expect(
+            page.get_by_text("It equals what live evaluation recorded.").or_(page.get_by_text("Would fire"))
+        ).to_have_count(1, timeout=30_000)
+        looking.settle(page)
+        looking.photograph(page, PICTURES / "review-desktop-light.png")
         assert findings.is_clean(), findings
 
     def test_it_keeps_filters_in_the_address(self, browser: Browser, looking: ModuleType, console_url: str) -> None:

@@ -21,6 +21,9 @@ TOOL_USAGE = {"prompt_tokens": 33, "completion_tokens": 12, "total_tokens": 45}
 EMBEDDING_USAGE = {"prompt_tokens": 5, "total_tokens": 5}
 TOOL_ARGUMENTS = {"place": "warehouse"}
 BROKEN_MODEL = "gpt-broken"
+UNFAIR_MODEL = "gpt-unfair"
+"""Cuts its answer off whenever it is about ``UNFAIR_WORD``."""
+UNFAIR_WORD = "Turkish"
 _PIECES = [word + " " for word in ANSWER.split()[:-1]] + [ANSWER.rsplit(maxsplit=1)[-1]]
 _CREATED = 1_760_000_000
 
@@ -77,6 +80,8 @@ class _Handler(BaseHTTPRequestHandler):
         if calls:
             message["tool_calls"] = [{"id": "call_1", "type": "function", "function": one} for one in calls]
         reason = "tool_calls" if calls else "stop"
+        if request["model"] == UNFAIR_MODEL and UNFAIR_WORD in str(request["messages"]):
+            reason = "length"
         choice = {"index": 0, "message": message, "logprobs": None, "finish_reason": reason}
         self._send_json(200, _chat_body(number, "chat.completion", [choice], usage))
 

@@ -1,17 +1,20 @@
-"""The demo's history tells its story at any time of day: one toxic incident that opens and resolves."""
+"""The demo's history tells its story at any time of day: a toxic incident that is over, and a gap that is found."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
 import pytest
+from sqlalchemy import select
 
 from custodes.db import open_database
+from custodes.db.tables import fairness_alarm, fairness_reading, segment
 from custodes.kernel.clock import HOUR_NS, system_clock
 from custodes.kernel.settings import load_settings
+from custodes.runtime.demo.script import CUT_OFF_GROUP
 from custodes.runtime.demo.seed import prepare_demo
 from custodes.runtime.demo.verifier import WebhookVerifier
-from policies.store import list_incidents
+from policies.incident_store import list_incidents
 
 pytestmark = pytest.mark.timeout(300)
 
@@ -20,7 +23,7 @@ MIDNIGHT_NS = 1_794_960_000 * 10**9
 
 class TestHistory:
     @pytest.mark.parametrize("hour", [0, 7, 13, 20])
-    def test_it_holds_one_toxic_incident_that_is_over(self, tmp_path: Path, hour: int) -> None:
+    def test_it_holds_a_toxic_incident_that_is_over_and_a_gap_that_stands(self, tmp_path: Path, hour: int) -> None:
         assert MIDNIGHT_NS % (24 * HOUR_NS) == 0
         settings = load_settings(
             data_dir=tmp_path,
@@ -38,5 +41,21 @@ class TestHistory:
         database = open_database(settings.database_url)
         with database.read() as tx:
             found = list_incidents(tx, "default")
+            rows = tx.execute(
+                select(segment.c.service, fairness_alarm.c.outcome).join(
+                    segment, segment.c.id == fairness_alarm.c.segment_id
+                )
+            )
+            alarms = {(row.service, row.outcome) for row in rows}
+            first = tx.execute(select(fairness_alarm).order_by(fairness_alarm.c.at_ns).limit(1)).one()
+            compared = set(tx.execute(select(segment.c.service).join(
+                fairness_reading, fairness_reading.c.segment_id == segment.c.id)).scalars())  # fmt: skip
         database.dispose()
-        assert [(one.policy_id, one.state) for one in found] == [("toxic-answers", "resolved")]
+        assert sorted((one.policy_id, one.state) for one in found) == [
+            ("fairness-monitor", "new"),
+            ("toxic-answers", "resolved"),
+        ]
+        # The regression is found in the service that has it, and the quiet ones stay quiet.
+        assert alarms == {("docs-search", "clipped")}
+        assert first.group_name == f"group:{CUT_OFF_GROUP}"
+        assert compared == {"docs-search", "hr-assistant", "support-bot"}

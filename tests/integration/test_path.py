@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from sqlalchemy import func, select
 
-from custodes.db.tables import exchange, incident, outbox, rollup_minute, score, span
+from custodes.db.tables import exchange, exchange_match, incident, outbox, rollup_minute, score, span
 from custodes.kernel.clock import MINUTE_NS
 from custodes.kernel.settings import load_settings
 from custodes.runtime.app import App, build
@@ -19,17 +19,24 @@ from custodes.runtime.demo.script import SERVICES, Turn, play_turn
 from custodes.runtime.demo.seed import SteppedClock
 from custodes.runtime.demo.verifier import WebhookVerifier
 from custodes.runtime.tasks import make_sender
+from policies.actors import Actor
 from policies.audit.export import export_bundle
 from policies.audit.keys import load_or_create_key
 from policies.audit.verify import verify_bundle
+from policies.backtest_report import compare_with_record
+from policies.conduct import Conduct
+from policies.decision_store import list_decisions
+from policies.endpoints import put_endpoint
 from policies.evaluate import evaluate_tick
 from policies.hooks.delivery import deliver_due
-from policies.service import Actor, activate_policy, put_endpoint, submit_policy
-from policies.store import list_decisions
+from policies.incident_store import list_incidents
+from policies.lifecycle import activate_policy, submit_policy
+from policies.store import list_policy_versions
 
 pytestmark = pytest.mark.timeout(300)
 
 START_NS = 1_795_000_000 * 10**9 // MINUTE_NS * MINUTE_NS
+CONDUCT = Conduct("http://console.test")
 POLICY = """\
 apiVersion: custodes/v1
 kind: Policy
@@ -51,6 +58,22 @@ tests:
     step: 1m
     series: {rate: "0.0x1 0.9x4", n: "9x5"}
     expect: [{at: 0m, state: ok}, {at: 4m, state: firing}]
+"""
+
+
+GRAVE = """\
+apiVersion: custodes/v1
+kind: ExchangePolicy
+id: grave
+owner: risk@example.org
+severity: high
+group_by: [service]
+when: score.toxicity > 0.9
+keep_firing_for: 2m
+actions:
+  - {kind: webhook, endpoint: receiver}
+tests:
+  - {name: grave, exchange: {score.toxicity: 0.95}, expect: firing}
 """
 
 
@@ -80,7 +103,7 @@ class SteppedPath:
             self.app.intake.ingest_body("default", body, "application/x-protobuf", None).result(timeout=30)
         while self.app.worker.step():
             pass
-        report = evaluate_tick(self.app.database, self.clock.now_ns, None, "http://console.test")
+        report = evaluate_tick(self.app.database, self.clock.now_ns, None, CONDUCT)
         assert report.failures == []
         deliver_due(self.app.database, self.clock.now_ns, make_sender(self.app.settings.webhook))
         self.app.audit.flush()
@@ -106,7 +129,7 @@ def path(database_url: str, tmp_path: Path, lines: list[str]) -> Iterator[Steppe
     app = build(settings, serve=True, work=True, clock=clock)
     assert app.intake is not None
     app.intake.start()
-    actor = Actor("tester", "operator")
+    actor = Actor("tester", "operator", waived=True)
     made = put_endpoint(
         app.database,
         project_id="default",
@@ -127,7 +150,7 @@ def path(database_url: str, tmp_path: Path, lines: list[str]) -> Iterator[Steppe
         version=draft.version,
         actor=actor,
         now_ns=START_NS,
-        console_url="http://console.test",
+        conduct=CONDUCT,
     )
     yield SteppedPath(app, clock, receiver)
     app.stop()
@@ -157,6 +180,31 @@ class TestPath:
             assert sorted(transitions) == sorted([("ok", "pending"), ("pending", "firing"), ("firing", "ok")])
         self._scores_and_rollups_agree(path)
         self._log_verifies(path, tmp_path / "bundle")
+
+    def test_a_grave_answer_opens_its_incident_with_its_scores_and_a_backtest_agrees(self, path: SteppedPath) -> None:
+        database, actor = path.app.database, Actor("tester", "operator", waived=True)
+        made = submit_policy(
+            database, project_id="default", text=GRAVE, filename="p.yaml", actor=actor, now_ns=START_NS
+        ).version
+        named = {"policy_id": made.policy_id, "version": made.version, "actor": actor, "now_ns": START_NS}
+        activate_policy(database, project_id="default", conduct=CONDUCT, **named)  # type: ignore[arg-type]
+        path.minute(toxic=False)
+        path.minute(toxic=True)
+        with database.read() as tx:
+            (grave,) = [one for one in list_incidents(tx, "default") if one.policy_id == "grave"]
+            matched = tx.execute(select(func.count()).select_from(exchange_match)).scalar_one()
+            assert (grave.state, grave.origin) == ("new", "exchange")
+            assert 1 <= matched <= 6
+            assert grave.opened_ns == path.clock.now_ns
+        for _ in range(5):
+            path.minute(toxic=False)
+        with database.read() as tx:
+            (grave,) = [one for one in list_incidents(tx, "default") if one.policy_id == "grave"]
+            assert grave.state == "resolved"
+            for version in list_policy_versions(tx, "default"):
+                found = compare_with_record(tx, version, START_NS, path.clock.now_ns + MINUTE_NS)
+                assert found["equal"], found
+                assert found["decisions"] >= 2
 
     @staticmethod
     def _scores_and_rollups_agree(path: SteppedPath) -> None:

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-PACKAGES = ("custodes", "collector", "detectors", "policies", "ui")
+PACKAGES = ("custodes", "collector", "detectors", "policies", "recognisers", "ui")
 ROOT = Path(__file__).resolve().parents[2]
 
 
@@ -120,8 +120,8 @@ class TestSdkWheel:
 
 class TestInstalled:
     def test_it_runs_from_the_installation_and_not_from_the_checkout(self, installed: Path) -> None:
-        code = "import custodes, collector, detectors, policies, ui, custodes_sdk, sys; print(*(m.__file__ for m in ("
-        code += "custodes, collector, detectors, policies, ui, custodes_sdk)), sep='\\n')"
+        names = "custodes, collector, detectors, policies, recognisers, ui, custodes_sdk"
+        code = f"import {names}; print(*(m.__file__ for m in ({names})), sep='\\n')"
         found = run(installed / "bin" / "python", "-c", code, cwd=installed).stdout.split()
         assert [name for name in found if not Path(name).is_relative_to(installed)] == []
 

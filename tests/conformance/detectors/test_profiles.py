@@ -1,4 +1,4 @@
-"""Every detector profile passes every check of ``detectors.checks``."""
+"""Every detector profile passes every check of ``detectors.checks``, ``full`` with models of a few thousand weights."""
 
 from __future__ import annotations
 
@@ -7,12 +7,7 @@ from collections.abc import Callable
 import pytest
 
 from detectors.checks import PROFILE_CHECKS, CheckedProfile
-from detectors.profile import PROFILES, Profile, load_profile
-
-
-@pytest.fixture(scope="module", params=PROFILES)
-def profile(request: pytest.FixtureRequest) -> Profile:
-    return load_profile(request.param)
+from detectors.profile import Profile
 
 
 @pytest.mark.parametrize("check", PROFILE_CHECKS, ids=lambda check: check.__name__.removeprefix("check_"))

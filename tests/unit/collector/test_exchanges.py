@@ -75,6 +75,29 @@ class TestBatch:
         assert [one.span_id for one in found] == ["1" * 16, "2" * 16]
         assert sorted(one.span_row_id for one in found) == [one.span_row_id for one in found]
 
+    @pytest.mark.parametrize(
+        ("attributes", "groups"),
+        [
+            ({}, ()),
+            ({"custodes.attr.group": "de"}, ("de",)),
+            ({"custodes.group": "fr"}, ("fr",)),
+            ({"custodes.attr.group": "de", "custodes.group": "fr"}, ("de",)),
+            ({"custodes.attr.group": ["a", "b"]}, ("a", "b")),
+            ({"custodes.attr.group": 3}, ("3",)),
+            ({"custodes.attr.group": True}, ("true",)),
+            ({"custodes.attr.group": [str(n) for n in range(40)]}, tuple(str(n) for n in range(16))),
+        ],
+    )
+    def test_it_gives_the_groups_that_the_caller_named(
+        self, store: Store, read_batch: Read, chat_span: Chat, attributes: dict[str, Any], groups: tuple[str, ...]
+    ) -> None:
+        (found,) = read_batch(store(chat_span(attributes=attributes)))
+        assert found.caller_groups == groups
+
+    def test_it_gives_the_finish_reasons(self, store: Store, read_batch: Read, chat_span: Chat) -> None:
+        (found,) = read_batch(store(chat_span(attributes={"gen_ai.response.finish_reasons": ["length"]})))
+        assert found.finish_reasons == ("length",)
+
     def test_missing_text_is_none(self, store: Store, read_batch: Read, chat_span: Chat) -> None:
         (found,) = read_batch(store(chat_span(None, None)))
         assert (found.prompt, found.response) == (None, None)

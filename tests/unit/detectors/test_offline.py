@@ -30,8 +30,8 @@ class CountingScorer:
 
 class TestParseLine:
     def test_reads_all_fields(self) -> None:
-        line = b'{"id": "a", "prompt": "p", "response": "r", "contexts": ["c", "d"], "model": "ignored"}'
-        assert parse_line(line, 1) == Exchange("a", "p", "r", ("c", "d"))
+        line = b'{"id": "a", "prompt": "p", "response": "r", "contexts": ["c", "d"], "samples": ["s"], "model": "m"}'
+        assert parse_line(line, 1) == Exchange("a", "p", "r", ("c", "d"), None, ("s",))
 
     @pytest.mark.parametrize("line", ['{"id": "a"}', '{"id": "a", "prompt": null, "response": null, "contexts": null}'])
     def test_takes_absent_and_null_as_no_text(self, line: str) -> None:
@@ -56,6 +56,7 @@ class TestParseLine:
             ('{"id": "a", "prompt": true}', "line 7, field 'prompt': must be a string or null, got a boolean"),
             ('{"id": "a", "response": {}}', "line 7, field 'response': must be a string or null, got an object"),
             ('{"id": "a", "contexts": "c"}', "line 7, field 'contexts': must be an array of strings, got a string"),
+            ('{"id": "a", "samples": [null]}', "line 7, field 'samples[0]': must be a string, got null"),
             ('{"id": "a", "contexts": ["c", 1.5]}', "line 7, field 'contexts[1]': must be a string, got a number"),
         ],
     )
@@ -115,6 +116,13 @@ class TestRender:
                 {"name": "toxicity/test", "version": "1.0.0", "digest": "sha256:" + "a" * 64},
             ],
         }
+
+    def test_gives_any_metric_s_spans_if_it_has_some(self) -> None:
+        maker = DetectorIdentity("inconsistency/test", "1.0.0", "sha256:" + "c" * 64)
+        scores = (assessed("inconsistency", 0.5, maker, spans=(Span(0, 2, 0.75),)), assessed("other", 0.5, maker))
+        rendered = render(ExchangeScores("a", scores, ()))["scores"]
+        assert rendered["inconsistency"]["spans"] == [{"start": 0, "end": 2, "value": 0.75}]
+        assert "spans" not in rendered["other"]
 
     def test_gives_an_assessed_hallucination_an_empty_list_of_spans(self) -> None:
         scores = ExchangeScores("a", (assessed("hallucination", 0.1, SUPPORT),), ())

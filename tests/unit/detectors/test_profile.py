@@ -10,17 +10,19 @@ from detectors.errors import DetectorError, ModelFileError, UnknownProfileError
 from detectors.model import Exchange, ExchangeScores
 from detectors.profile import METRICS, Profile, load_profile
 
+MODEL_METRICS = ("hallucination", "toxicity", "prompt_toxicity", "identity_attack")
 CONTEXT = "Parcels sent on Friday arrive on Tuesday."
 
 
 def reasons(answer: ExchangeScores) -> dict[str, str | None]:
-    return {score.metric: score.reason for score in answer.scores}
+    """Return the reasons of the metrics that this module's detectors answer; the rules have tests of their own."""
+    return {score.metric: score.reason for score in answer.scores if score.metric in MODEL_METRICS}
 
 
 class TestLoading:
-    @pytest.mark.parametrize("name", ["full", "Builtin", ""])
+    @pytest.mark.parametrize("name", ["Full", "Builtin", ""])
     def test_refuses_other_profiles_and_names_what_there_is(self, name: str) -> None:
-        with pytest.raises(UnknownProfileError, match="available: builtin") as caught:
+        with pytest.raises(UnknownProfileError, match="available: builtin, full") as caught:
             load_profile(name)
         assert isinstance(caught.value, DetectorError)
 
@@ -46,6 +48,7 @@ class TestScore:
         answer = builtin.score([Exchange("a", "When?", "It arrives on Tuesday.", (CONTEXT,))])[0]
         assert [score.metric for score in answer.scores] == list(METRICS)
         assert {score.state for score in answer.scores} == {"assessed"}
+        assert [trait.name for trait in answer.traits] == ["language", "prompt_language"]
 
     def test_says_what_is_missing_metric_by_metric(self, builtin: Profile) -> None:
         answers = builtin.score([Exchange("a", None, "Fine."), Exchange("b", "When?", None, (CONTEXT,))])
@@ -111,6 +114,12 @@ class TestIdentities:
             "hallucination/builtin",
             "toxicity/builtin",
             "encoder/all-MiniLM-L6-v2",
+            "refusal/builtin",
+            "negative_tone/builtin",
+            "language/builtin",
+            "pii/builtin",
+            "secrets/builtin",
+            "injection/builtin",
         ]
 
     def test_are_the_same_after_loading_again(self, builtin: Profile) -> None:

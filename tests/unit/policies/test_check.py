@@ -19,7 +19,9 @@ class TestExamples:
     @pytest.mark.parametrize("path", EXAMPLES, ids=lambda path: path.stem)
     def test_lint_clean_and_pass_their_own_tests(self, path: Path) -> None:
         report = check.test_file(path)
-        assert report.findings == ()
+        # Nothing feeds drift_alarm from live traffic yet, and lint says so.
+        expected = ["drift_alarm has no source yet: this signal is always no data"] if path.stem == "drift" else []
+        assert [finding.message for finding in report.findings] == expected
         assert [failure.render() for result in report.results for failure in result.failures] == []
         assert report.passed
         assert report.policy_id == path.stem
@@ -60,13 +62,13 @@ class TestTestText:
         assert not report.passed
         assert [finding.level for finding in report.findings] == ["warning"]
 
-    def test_does_not_pass_an_exchange_policy(self) -> None:
+    def test_does_not_pass_an_exchange_policy_without_tests(self) -> None:
         text = (
             "apiVersion: custodes/v1\nkind: ExchangePolicy\nid: x\nowner: o\nseverity: low\nwhen: score.toxicity > 0.9"
         )
         report = check.test_text(text, "p.yaml")
         assert not report.passed
-        assert any("not evaluated yet" in finding.message for finding in report.findings)
+        assert check.test_text(text + "\ntests: [{name: n, exchange: {score.toxicity: 1}, expect: firing}]", "p").passed
 
     def test_does_not_pass_a_failing_test(self, change: Change) -> None:
         assert not check.test_text(change(("at: 10m, state: firing", "at: 10m, state: ok")), "p.yaml").passed

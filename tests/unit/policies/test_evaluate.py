@@ -11,16 +11,22 @@ from sqlalchemy import func, select, update
 from custodes.db import Database, open_database
 from custodes.db.tables import audit_intake, incident, policy_state, policy_version
 from custodes.kernel.clock import MINUTE_NS
-from policies import effects
+from policies import notices
+from policies.actors import Actor
+from policies.conduct import Conduct
+from policies.decision_store import Decision, insert_decision, list_decisions
+from policies.endpoints import put_endpoint
 from policies.evaluate import TickReport, evaluate_tick
 from policies.hooks.store import list_messages
+from policies.incident_store import list_incident_events, list_incidents
 from policies.incidents import Incident
-from policies.service import Actor, activate_policy, put_endpoint, retire_policy, submit_policy
-from policies.store import Decision, insert_decision, list_decisions, list_incident_events, list_incidents, list_states
+from policies.lifecycle import activate_policy, retire_policy, submit_policy
+from policies.store import list_states
 
 Traffic = Callable[..., None]
-ALICE = Actor("alice", "author")
+ALICE = Actor("alice", "author", waived=True)
 CONSOLE = "http://console.example"
+CONDUCT = Conduct(CONSOLE)
 START = 29_000_000
 
 
@@ -48,13 +54,13 @@ def activate(database: Database, text: str, *, now_ns: int = 0) -> str:
         version=change.version.version,
         actor=ALICE,
         now_ns=now_ns,
-        console_url=CONSOLE,
+        conduct=CONDUCT,
     )
     return change.version.version
 
 
 def tick(database: Database, minute: float) -> TickReport:
-    return evaluate_tick(database, int((START + minute) * MINUTE_NS), "default", CONSOLE)
+    return evaluate_tick(database, int((START + minute) * MINUTE_NS), "default", CONDUCT)
 
 
 def decisions(database: Database) -> list[Decision]:
@@ -103,13 +109,16 @@ class TestEvaluateTick:
         assert [kind for kind, _ in timeline] == [
             "opened",
             "decision",
-            "notification.queued",
             "action.proposed",
+            "notification.queued",
+            "escalated",
+            "notification.queued",
             "resolved",
             "decision",
             "notification.queued",
         ]
-        assert [message.event_type for message in messages] == ["incident.opened", "incident.resolved"]
+        events = ["incident.opened", "incident.escalated", "incident.resolved"]
+        assert [message.event_type for message in messages] == events
         body = orjson.loads(messages[0].body)
         assert body["type"] == "incident.opened"
         assert body["timestamp"].endswith("Z")
@@ -126,19 +135,21 @@ class TestEvaluateTick:
         assert tick(database, 1.5).groups == 0
         assert tick(database, 0.5).groups == 0
 
-    def test_opens_a_new_incident_after_a_resolved_one(self, database: Database, traffic: Traffic, active: str) -> None:
+    def test_reopens_an_incident_whose_group_fires_again_soon(
+        self, database: Database, traffic: Traffic, active: str
+    ) -> None:
         toxic_hour(database, traffic)
         for minute in range(60, 70):
             traffic(START + minute, "toxicity", [0.95] * 600)
             tick(database, minute + 1)
-        assert [one.state for one in incidents(database)] == ["new", "resolved"]
+        assert [one.state for one in incidents(database)] == ["regressed"]
 
     def test_keeps_an_incident_open_when_traffic_stops(self, database: Database, traffic: Traffic, active: str) -> None:
         for minute in range(60):
             if minute < 10:
                 traffic(START + minute, "toxicity", [0.95] * 60)
             tick(database, minute + 1)
-        assert [one.state for one in incidents(database)] == ["new"]
+        assert [one.is_open for one in incidents(database)] == [True]
 
     def test_survives_a_restart_at_any_minute(
         self, database: Database, database_url: str, traffic: Traffic, active: str
@@ -146,7 +157,7 @@ class TestEvaluateTick:
         for minute in range(60):
             traffic(START + minute, "toxicity", [0.95 if minute < 20 else 0.05] * 60)
             another = open_database(database_url)
-            evaluate_tick(another, (START + minute + 1) * MINUTE_NS, None, CONSOLE)
+            evaluate_tick(another, (START + minute + 1) * MINUTE_NS, None, CONDUCT)
             another.dispose()
         assert [one.to_state for one in decisions(database)] == ["pending", "firing", "ok"]
 
@@ -192,7 +203,7 @@ class TestEvaluateTick:
         traffic(START + 5, "toxicity", [0.95] * 60)
         with monkeypatch.context() as patched:
             # The outbox row is the last thing written for an incident.
-            patched.setattr(effects, "insert_message", fail)
+            patched.setattr(notices, "insert_message", fail)
             with pytest.raises(PowerCut):
                 tick(database, 6)
         assert (decisions(database), len(intake(database))) == before
@@ -225,7 +236,7 @@ class TestEvaluateTick:
         submit_policy(database, project_id="default", text=policy_text, filename="p", actor=ALICE, now_ns=0)
         traffic(START, "toxicity", [0.95] * 60)
         assert tick(database, 1).policies == 0
-        assert evaluate_tick(database, (START + 1) * MINUTE_NS, "other", CONSOLE).policies == 0
+        assert evaluate_tick(database, (START + 1) * MINUTE_NS, "other", CONDUCT).policies == 0
 
 
 class TestRetirement:
@@ -242,7 +253,7 @@ class TestRetirement:
             policy_id="toxicity-spike",
             actor=ALICE,
             now_ns=now_ns,
-            console_url=CONSOLE,
+            conduct=CONDUCT,
         )
         (one,) = incidents(database)
         assert one.state == "resolved"
@@ -273,7 +284,7 @@ class TestRetirement:
                 policy_id="toxicity-spike",
                 actor=ALICE,
                 now_ns=now_ns,
-                console_url=CONSOLE,
+                conduct=CONDUCT,
             )
         else:
             activate(database, policy_text.replace("keep_firing_for: 10m", "keep_firing_for: 9m"), now_ns=now_ns)

@@ -245,3 +245,26 @@ class TestErrors:
             client_for(Recorder(error)).me()
         assert "http://server" in str(caught.value)
         assert caught.value.status is None
+
+
+class TestFairness:
+    def test_it_reads_gaps_and_their_course(self) -> None:
+        row = {"segment_id": 7, "family": "prompt", "group": "religion:sikh", "outcome": "refused", "state": "watching",
+               "at": "2026-11-21T10:00:00Z", "recent": {"pairs": 5, "gap": None}}  # fmt: skip
+        course = {"points": [{"at": "2026-11-21T10:00:00Z", "pairs": 5, "gap": 0.1}]}
+        server = Recorder(
+            httpx.Response(200, json={"rules": {"epsilon": 0.02}, "rows": [row]}), httpx.Response(200, json=course)
+        )
+        client = client_for(server)
+        found = client.fairness(state="watching")
+        assert (found.rules.epsilon, found.rows[0].recent.gap) == (0.02, None)
+        assert client.fairness_course(found.rows[0], start="now-1h").points[0].gap == 0.1
+        assert dict(server.requests[1].url.params) == {
+            "from": "now-1h", "segment_id": "7", "family": "prompt", "group": "religion:sikh", "outcome": "refused",
+        }  # fmt: skip
+
+    def test_it_begins_a_comparison_anew(self) -> None:
+        server = Recorder(httpx.Response(200, json={"alarms": 1, "incidents": ["i"], "audit": {}}))
+        assert client_for(server).restart_fairness(7, "prompt", "fixed").incidents == ("i",)
+        assert server.requests[0].method == "POST"
+        assert server.requests[0].url.path == "/api/v1/fairness/restart"

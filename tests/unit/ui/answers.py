@@ -309,7 +309,7 @@ class Story:
             "resolved_at": ago(hours=3),
         }
         rows = [self.incident_row(), resolved]
-        wanted = params.get("state", "all")
+        wanted = params.get("state", "all").replace("open", "new")
         return {"rows": [row for row in rows if wanted in ("all", row["state"])], "next_cursor": None}
 
     def incident(self) -> dict[str, Any]:

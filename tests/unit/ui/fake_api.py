@@ -13,11 +13,11 @@ from pathlib import Path
 from typing import Any
 
 
-def _load_answers() -> Any:
+def _load(file: str) -> Any:
     # Test folders are no packages, so a module beside this one is loaded by its path.
-    name = "console_test_answers"
+    name = f"console_test_{file}"
     if name not in sys.modules:
-        spec = importlib.util.spec_from_file_location(name, Path(__file__).with_name("answers.py"))
+        spec = importlib.util.spec_from_file_location(name, Path(__file__).with_name(f"{file}.py"))
         assert spec is not None
         assert spec.loader is not None
         module = importlib.util.module_from_spec(spec)
@@ -26,7 +26,9 @@ def _load_answers() -> Any:
     return sys.modules[name]
 
 
-answers = _load_answers()
+answers = _load("answers")
+fairness = _load("fairness_answers")
+governance = _load("governance_answers")
 
 
 class FakeApi:
@@ -37,6 +39,8 @@ class FakeApi:
         self.key = key
         self.fail = dict(fail or {})
         self.requests: list[tuple[str, str, dict[str, str]]] = []
+        self.bodies: list[tuple[str, Any]] = []
+        self.governance = governance.Governance(self.story, answers.VERSION, answers.POLICY, answers.ago)
 
     def answer(
         self, method: str, path: str, params: Mapping[str, str], headers: Mapping[str, str], body: bytes
@@ -49,6 +53,13 @@ class FakeApi:
         if refused is not None:
             return problem(refused)
         parts = path.removeprefix("/api/v1/").strip("/").split("/")
+        if method != "GET":
+            self.bodies.append((path, json.loads(body) if body else None))
+        if parts[0] in ("policies", "approvals", "silences"):
+            found = self.governance.answer(method, parts, params)
+            return problem(404) if found is None else (200, found)
+        if method in ("POST", "PATCH") and parts[0] == "incidents":
+            return 200, self.story.incident_row()
         if method == "POST" and parts[0] == "exchanges":
             return self._reveal(body)
         if method == "GET" and len(parts) == 2 and parts[0] in ("traces", "incidents"):
@@ -64,6 +75,8 @@ class FakeApi:
             ("GET", "readyz"): lambda: {"ready": True, "reasons": []},
             ("GET", "me"): story.me,
             ("GET", "overview"): story.empty_overview if story.empty else story.overview,
+            ("GET", "fairness"): lambda: fairness.fairness(story),
+            ("GET", "fairness/course"): fairness.fairness_course,
             ("GET", "timeseries"): lambda: story.timeseries(params),
             ("GET", "traces"): lambda: story.traces(params),
             ("GET", "incidents"): lambda: story.incidents(params),

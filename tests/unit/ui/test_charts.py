@@ -11,7 +11,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from custodes_sdk.models import Point, Series, Span, Timeseries
+from custodes_sdk.models import Gap, GapCourse, GapInterval, GapPoint, Point, Series, Span, Timeseries
+from ui.charts.gaps import course_chart, course_to_frame, gaps_chart, gaps_to_frame
 from ui.charts.series import line_chart, timeseries_to_frame
 from ui.charts.spark import spark_chart, spark_frame
 from ui.charts.waterfall import order_spans, waterfall_chart, waterfall_frame, waterfall_rows
@@ -134,3 +135,40 @@ class TestWaterfall:
 
     def test_it_copes_with_no_span(self) -> None:
         assert waterfall_chart(waterfall_frame([], {}), description="D").to_dict()
+
+
+def gap(**rest: Any) -> Gap:
+    recent = GapInterval(pairs=100, gap=0.1, gap_low=0.04, gap_high=0.16)
+    fields: dict[str, Any] = {"segment_id": 1, "family": "prompt", "group": "a:b", "outcome": "slow", "state": "gap",
+                              "at": NOON, "recent": recent}  # fmt: skip
+    return Gap(**{**fields, **rest})
+
+
+class TestGaps:
+    def test_it_draws_points_and_leaves_out_what_was_not_compared(self) -> None:
+        empty = gap(recent=GapInterval())
+        frame = gaps_to_frame([gap(), empty], ["x", "y"], ["Gap", "Watching"])
+        assert frame.to_dict("records") == [
+            {"name": "x", "state": "Gap", "gap": 10.0, "low": 4.0, "high": 16.0, "pairs": 100}
+        ]
+
+    def test_it_names_itself_and_keeps_zero_in_the_middle(self) -> None:
+        spec = gaps_chart(gaps_to_frame([gap()], ["x"], ["Gap"]), epsilon=0.02, description="D").to_dict()
+        assert spec["description"] == "D"
+        low, high = spec["layer"][1]["encoding"]["x"]["scale"]["domain"]
+        assert low == -high
+
+    def test_it_draws_nothing_without_failing(self) -> None:
+        json.dumps(gaps_chart(gaps_to_frame([], [], []), epsilon=0.0, description="D").to_dict(), allow_nan=False)
+
+    def test_a_course_shows_the_later_half_well(self) -> None:
+        points = tuple(
+            GapPoint(at=NOON + timedelta(minutes=n), pairs=n, gap=0.1, gap_low=-1 + 0.1 * n, gap_high=0.2)
+            for n in range(11)
+        )
+        frame = course_to_frame(GapCourse(points=points))
+        spec = course_chart(frame, epsilon=0.02, description="D").to_dict()
+        low, high = spec["layer"][0]["encoding"]["y"]["scale"]["domain"]
+        assert low > -80
+        assert high > 20
+        assert spec["layer"][0]["encoding"]["y"]["scale"]["clamp"] is True

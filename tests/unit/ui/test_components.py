@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from custodes_sdk.models import EvidenceSpan
+from custodes_sdk.models import EvidenceSpan, IncidentDetail
 from ui.components.exchange_view import document_text, mark_spans
-from ui.components.incident_story import body_facts, group_text, values_text
+from ui.components.incident_story import body_facts, group_text, story, values_text
 from ui.components.tables import selected_row
 from ui.components.trace_table import shade
 
@@ -88,3 +90,14 @@ class TestStory:
         assert body_facts({"from": "no_data", "values": {"n": 3.0}, "message_id": "m"}) == {
             "From": "No data", "Values": "n 3",
         }  # fmt: skip
+
+
+class TestMonitorStory:
+    def test_an_incident_that_a_monitor_opened_tells_what_the_monitor_found(self) -> None:
+        incident = IncidentDetail(
+            id="i", policy_id="fairness-monitor", policy_version="builtin", title="t", severity="high", state="new",
+            summary="bot: group:de is refused more often.", opened_at=datetime(2026, 11, 21, tzinfo=UTC), group={},
+        )  # fmt: skip
+        assert story(incident) == (
+            "bot: group:de is refused more often. It is still open. No webhook was configured for it."
+        )

@@ -13,6 +13,7 @@ Console = Callable[..., AppTest]
 
 TRACE = "4bf92f3577b34da6a3ce929d0e0e4736"
 INCIDENT = "01934f2a-7c1e-7b1a-9a55-3f6f1f0c2b10"
+GAP = {"segment": "7", "family": "caller:group", "group": "group:de", "outcome": "refused"}
 # page, its parameters, the path it cannot do without, its headline
 PAGES = [
     ("", {}, "/api/v1/overview", "Overview"),
@@ -20,6 +21,12 @@ PAGES = [
     ("trace", {"id": TRACE}, "/api/v1/traces/", "POST /answer"),
     ("incidents", {}, "/api/v1/incidents", "Incidents"),
     ("incident", {"id": INCIDENT}, "/api/v1/incidents/", "Toxicity above its limit on support\\-bot\\-v7"),
+    ("fairness", {}, "/api/v1/fairness", "Fairness"),
+    ("fairness", GAP, "/api/v1/fairness", "Refused\\: de and everybody else"),
+    ("policies", {}, "/api/v1/policies", "Policies"),
+    ("policy", {"id": "toxicity-spike"}, "/api/v1/policies/", "toxicity\\-spike"),
+    ("approvals", {}, "/api/v1/approvals", "Approvals"),
+    ("silences", {}, "/api/v1/silences", "Silences"),
     ("audit", {}, "/api/v1/audit/status", "Audit log"),
     ("audit", {"seq": "18230"}, "/api/v1/audit/", "Audit log"),
 ]
@@ -339,7 +346,7 @@ class TestIncidents:
         api = fake_module.FakeApi()
         frame = open_console("incidents", api, show="Open").dataframe[0].value
         assert list(frame["State"]) == ["Open"]
-        assert api.requests[-1][2]["state"] == "new"
+        assert api.requests[-1][2]["state"] == "open"
 
     def test_it_says_that_monitoring_is_on_when_there_is_none(self, open_console: Console, fake_module: Any) -> None:
         app = open_console("incidents", fake_module.FakeApi(empty=True))
@@ -393,3 +400,47 @@ class TestAudit:
 
     def test_it_says_that_an_entry_is_not_there(self, open_console: Console) -> None:
         assert "No such entry" in words(open_console("audit", seq="99999999"))
+
+
+class TestFairness:
+    def test_every_state_is_a_word_and_counted(self, open_console: Console) -> None:
+        app = open_console("fairness")
+        assert [metric.label for metric in app.metric] == [
+            "Gap", "Withheld", "Watching", "Within tolerance", "Too few data",
+        ]  # fmt: skip
+        assert {metric.value for metric in app.metric} == {"1"}
+        (table,) = app.dataframe
+        assert list(table.value["State"])[:2] == ["Gap", "Withheld"]
+        assert list(table.value["Gap (points)"]) == ["+12.0"] * 4 + ["no data"]
+        assert next(iter(table.value["Interval (points)"])) == "+8.1 to +16.2"
+
+    def test_it_says_what_is_promised(self, open_console: Console) -> None:
+        assert "at most 1%, however often" in words(open_console("fairness"))
+
+    def test_a_filter_leaves_what_it_names(self, open_console: Console) -> None:
+        app = open_console("fairness")
+        app.selectbox(key="pick_state").set_value("Withheld").run()
+        (table,) = app.dataframe
+        assert list(table.value["State"]) == ["Withheld"]
+
+    def test_without_groups_it_says_where_they_come_from(self, open_console: Console, fake_module: Any) -> None:
+        shown = words(open_console("fairness", fake_module.FakeApi(empty=True)))
+        assert "Groups come from the attribute" in shown
+
+    def test_one_gap_shows_strata_course_and_incident(self, open_console: Console) -> None:
+        app = open_console("fairness", segment="7", family="caller:group", group="group:de", outcome="refused")
+        strata, facts = (table.value for table in app.table)
+        assert list(strata["Language"]) == ["en", "und"]
+        assert list(strata["Gap \\(points\\)"]) == ["\\+12\\.0", "no data"]
+        assert "Evidence" in str(facts.to_numpy())
+        assert "beyond the tolerance of 2 points" in words(app).replace("\\", "")
+        assert any("9 readings" in caption.value for caption in app.caption)
+
+    def test_a_withheld_claim_says_why(self, open_console: Console) -> None:
+        app = open_console("fairness", segment="7", family="caller:group", group="group:support-bot", outcome="toxic")
+        assert "The claim is withheld" in words(app)
+        assert "20.0 points" in words(app).replace("\\", "")
+
+    def test_a_gap_that_is_gone_shows_the_list(self, open_console: Console) -> None:
+        app = open_console("fairness", segment="9", family="x", group="y", outcome="z")
+        assert "Fairness" in [title.value for title in app.title]

@@ -17,7 +17,7 @@ from collector.boundary import SECURITY_HEADERS
 from collector.dialects.span import NormalSpan
 
 DOCS = Path(__file__).parents[4] / "docs"
-ROW = re.compile(r"^\| (GET|POST|PUT|DELETE) \| `([^`]+)` \| ([a-z_ ]+) \|", re.MULTILINE)
+ROW = re.compile(r"^\| (GET|POST|PUT|PATCH|DELETE) \| `([^`]+)` \| ([a-z_ ]+) \|", re.MULTILINE)
 OPEN = {"none", "any key"}
 
 

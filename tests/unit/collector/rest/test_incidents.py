@@ -58,7 +58,7 @@ class TestLists:
         for number in range(5):
             opened_ns = server.now_ns - number // 2 * MINUTE_NS
             resolved = {"state": "resolved", "resolved_ns": opened_ns + 1} if number % 2 else {}
-            server.open_incident(f"i-{number}", group={}, opened_ns=opened_ns, **resolved)
+            server.open_incident(f"i-{number}", group={"deployment": f"v{number}"}, opened_ns=opened_ns, **resolved)
             add_decision(server, f"d-{number}", opened_ns, policy="tox" if number % 2 else "other")
 
     @pytest.mark.parametrize(
@@ -67,6 +67,10 @@ class TestLists:
             ("incidents", ["i-1", "i-0", "i-3", "i-2", "i-4"]),
             ("incidents?state=all", ["i-1", "i-0", "i-3", "i-2", "i-4"]),
             ("incidents?state=new", ["i-0", "i-2", "i-4"]),
+            ("incidents?state=open", ["i-0", "i-2", "i-4"]),
+            ("incidents?state=muted", []),
+            ("incidents?policy=tox&severity=high&label=none&limit=1", ["i-1"]),
+            ("incidents?assignee=ann", []),
             ("incidents?state=resolved", ["i-1", "i-3"]),
             ("incidents?to=now", ["i-3", "i-2", "i-4"]),
             ("incidents?from=now-1m", ["i-1", "i-0", "i-3", "i-2"]),
@@ -102,13 +106,14 @@ class TestLists:
                 "at": ns_to_rfc3339(server.now_ns),
                 "from_state": "pending",
                 "to_state": "firing",
+                "mode": "live",
                 "values": {"t": 0.9, "n": None},
                 "reason": "because",
                 "incident_id": "i-1",
             }
         ]
 
-    @pytest.mark.parametrize("query", ["incidents?state=open", "incidents?cursor=1", "decisions?polcy=x"])
+    @pytest.mark.parametrize("query", ["incidents?state=opne", "incidents?cursor=1", "decisions?polcy=x"])
     def test_a_mistake_is_a_400(self, local_server: Any, query: str) -> None:
         assert local_server.client("viewer").get(f"/api/v1/{query}").status_code == 400
 

@@ -17,11 +17,12 @@ from custodes.kernel.logs import configure_logging, fields, get_logger
 
 @pytest.fixture(autouse=True)
 def restore_logging() -> Iterator[None]:
-    """Put the ``custodes`` logger back as it was."""
-    logger = logging.getLogger("custodes")
-    before = (logger.handlers[:], logger.level, logger.propagate)
+    """Put the loggers back as they were."""
+    loggers = [logging.getLogger(name) for name in ("custodes", "detectors")]
+    before = [(one.handlers[:], one.level, one.propagate) for one in loggers]
     yield
-    logger.handlers[:], logger.level, logger.propagate = before
+    for one, state in zip(loggers, before, strict=True):
+        one.handlers[:], one.level, one.propagate = state
 
 
 def write_line(message: str, *, json_lines: bool = False, **values: object) -> str:
@@ -91,3 +92,22 @@ class TestConfigureLogging:
         get_logger("part").warning("but this")
         assert "not this" not in stream.getvalue()
         assert "but this" in stream.getvalue()
+
+
+class TestDetectors:
+    def test_it_writes_what_detectors_log_with_their_plain_extras(self) -> None:
+        stream = io.StringIO()
+        configure_logging("WARNING", json_lines=True, stream=stream)
+        logging.getLogger("detectors.composition").warning("a detector failed", extra={"detector": "x/y", "n": 3})
+        line = json.loads(stream.getvalue())
+        assert (line["part"], line["message"]) == ("detectors.composition", "a detector failed")
+        assert (line["detector"], line["n"]) == ("x/y", 3)
+        assert set(line) == {"time", "level", "part", "message", "detector", "n"}
+
+    def test_it_writes_where_something_failed_in_another_process(self) -> None:
+        stream = io.StringIO()
+        configure_logging("WARNING", json_lines=False, stream=stream)
+        record = logging.makeLogRecord({"name": "detectors.x", "levelno": 40, "levelname": "ERROR", "msg": "failed"})
+        record.exc_text = '  File "a.py", line 1, in judge\nKeyError'
+        logging.getLogger("detectors.x").handle(record)
+        assert stream.getvalue().splitlines()[1:] == ['  File "a.py", line 1, in judge', "KeyError"]

@@ -8,7 +8,7 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTrace
 
 from custodes.runtime.demo.history import QUARTER_NS, history_turns, quarters, turns_to_request
 from custodes.runtime.demo.policies import POLICIES
-from custodes.runtime.demo.script import SERVICES, play_turn
+from custodes.runtime.demo.script import CUT_OFF_GROUP, SERVICES, play_turn
 from custodes.runtime.demo.simulator import CYCLE_S, TOXIC_FROM_S, TOXIC_UNTIL_S, is_toxic
 from policies.check import test_text as run_policy_tests
 
@@ -25,6 +25,19 @@ class TestScript:
         insults = ("idiot", "loser", "pathetic", "worthless", "moron")
         assert not any(word in text for text in calm for word in insults)
         assert all(any(word in text for word in insults) for text in angry)
+
+    def test_it_cuts_off_answers_to_one_group_only_when_told(self) -> None:
+        rng = random.Random(2)
+        fair = [play_turn(SERVICES[2], rng) for _ in range(200)]
+        unfair = [play_turn(SERVICES[2], rng, unfair=True) for _ in range(400)]
+        assert {turn.finish_reason for turn in fair} == {"stop"}
+        assert {turn.group for turn in unfair if turn.finish_reason == "length"} == {CUT_OFF_GROUP}
+        assert (
+            0.4
+            < sum(turn.finish_reason == "length" for turn in unfair if turn.group == CUT_OFF_GROUP)
+            / sum(turn.group == CUT_OFF_GROUP for turn in unfair)
+            < 0.8
+        )
 
     def test_it_sends_three_spans_a_turn_inside_the_quarter(self) -> None:
         start = 1_800_000_000 * 10**9

@@ -36,8 +36,18 @@ class LengthProfile:
     def name(self) -> str:
         return "length"
 
+    def metrics(self) -> tuple[str, ...]:
+        return ("toxicity",)
+
     def identities(self) -> tuple[DetectorIdentity, ...]:
         return (IDENTITY,)
+
+    @property
+    def device(self) -> str:
+        return "none"
+
+    def close(self) -> None:
+        """Nothing to close."""
 
     def warm_up(self) -> None:
         """Nothing to warm."""

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import logging
 import random
+import threading
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 
+import orjson
 import pytest
 from sqlalchemy import func, select
 
@@ -20,15 +23,17 @@ from collector.store import store_requests
 from custodes.db import Database
 from custodes.db.tables import audit_intake, exchange, ingest_batch, ledger_minute, rollup_minute, score, span
 from custodes.kernel.clock import MINUTE_NS
+from custodes.kernel.errors import ConfigurationError, UnavailableError
 from custodes.kernel.ids import RowIds
 from custodes.kernel.metrics import Metrics
 from custodes.kernel.settings import IngestSettings, WorkerSettings
+from custodes.runtime import worker as worker_module
 from custodes.runtime.batches import claim_batches
 from custodes.runtime.demo.history import turns_to_request
 from custodes.runtime.demo.script import SERVICES, play_turn
 from custodes.runtime.scoring import Scorer
 from custodes.runtime.worker import Worker
-from detectors.model import DetectorIdentity, Exchange, ExchangeScores, assessed, not_assessed
+from detectors.model import DetectorIdentity, Exchange, ExchangeScores, Trait, assessed, not_assessed
 
 NOW_NS = 1_795_000_000 * 10**9
 IDENTITY = DetectorIdentity("toxicity/fake", "1.0.0", "sha256:" + "ab" * 32)
@@ -44,8 +49,18 @@ class FakeProfile:
     def name(self) -> str:
         return "fake"
 
+    def metrics(self) -> tuple[str, ...]:
+        return ("toxicity",)
+
     def identities(self) -> tuple[DetectorIdentity, ...]:
         return (IDENTITY,)
+
+    @property
+    def device(self) -> str:
+        return "none"
+
+    def close(self) -> None:
+        """Nothing to close."""
 
     def warm_up(self) -> None:
         """Nothing to warm."""
@@ -61,7 +76,9 @@ class FakeProfile:
                 if missing
                 else assessed("toxicity", min(1.0, len(one.response or "") / 200), IDENTITY)
             )
-            results.append(ExchangeScores(one.id, (made,), ()))
+            spoken = Trait("language", "assessed", None, {"en": 0.9}, IDENTITY)
+            unknown = Trait("prompt_language", "not_assessed", "text_too_short", {}, IDENTITY)
+            results.append(ExchangeScores(one.id, (made,), (), (spoken, unknown)))
         return results
 
 
@@ -127,6 +144,10 @@ class TestWorker:
             assert tx.execute(select(func.count()).select_from(score)).scalar_one() == 12
             assert set(tx.execute(select(ingest_batch.c.state)).scalars()) == {"done"}
             assert tx.execute(select(func.count()).select_from(audit_intake)).scalar_one() == 2
+            kept = {bytes(row) for row in tx.execute(select(exchange.c.traits)).scalars()}
+            assert [orjson.loads(one) for one in kept] == [
+                {"language": {"labels": {"en": 0.9}}, "prompt_language": {"labels": {}, "reason": "text_too_short"}}
+            ]
         assert_rollups_equal_scores(database)
 
     def test_it_scores_a_more_complete_copy_again_and_the_rollups_follow(
@@ -220,3 +241,85 @@ class TestWorker:
             assert tx.execute(select(func.count()).select_from(score)).scalar_one() == 3
             assert tx.execute(select(func.sum(exchange.c.scored_ns / exchange.c.scored_ns))).scalar_one() == 3
         assert_rollups_equal_scores(database)
+
+
+class TestLoading:
+    def test_it_ends_with_one_clear_error_when_waiting_mends_nothing(
+        self, database: Database, contents: Contents, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        def load() -> FakeProfile:
+            raise ConfigurationError("scoring needs torch")
+
+        worker = Worker(
+            database, contents, load, WorkerSettings(poll_s=0.01), clock=lambda: NOW_NS, metrics=Metrics(), owner="w1"
+        )
+        with caplog.at_level(logging.ERROR):
+            worker.start()
+            assert worker.broken.wait(30)
+            worker.stop()
+        assert worker.problem() == "the worker cannot score: scoring needs torch"
+        assert [one.getMessage() for one in caplog.records] == ["the worker cannot score"]
+
+    def test_it_tries_again_and_says_once_what_may_mend_itself(
+        self, database: Database, contents: Contents, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        attempts: list[int] = []
+
+        def load() -> FakeProfile:
+            attempts.append(1)
+            if len(attempts) < 4:
+                raise UnavailableError("the scoring process ended while it loaded the detectors")
+            return FakeProfile()
+
+        worker = Worker(
+            database, contents, load, WorkerSettings(poll_s=0.01), clock=lambda: NOW_NS, metrics=Metrics(), owner="w1"
+        )
+        with caplog.at_level(logging.ERROR):
+            worker.start()
+            assert worker.ready.wait(30)
+        while worker.problem() is not None:
+            worker.broken.wait(0.01)
+        worker.stop()
+        assert len(attempts) == 4
+        assert [one.getMessage() for one in caplog.records] == ["the worker cannot score"]
+
+
+class TestStopping:
+    def test_it_closes_what_it_loaded(self, database: Database, contents: Contents) -> None:
+        closed: list[int] = []
+
+        class Closing(FakeProfile):
+            def close(self) -> None:
+                closed.append(1)
+
+        worker = Worker(
+            database, contents, Closing, WorkerSettings(), clock=lambda: NOW_NS, metrics=Metrics(), owner="w1"
+        )
+        worker.prepare()
+        worker.stop()
+        assert closed == [1]
+
+    def test_it_ends_detectors_that_keep_it_waiting(
+        self, database: Database, contents: Contents, store: Store, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(worker_module, "_STOP_S", 0.05)
+        begun, closed = threading.Event(), threading.Event()
+
+        class Hanging(FakeProfile):
+            def close(self) -> None:
+                closed.set()
+
+            def score(self, exchanges: Sequence[Exchange]) -> list[ExchangeScores]:
+                begun.set()
+                assert closed.wait(30)
+                raise UnavailableError("the scoring process was ended")
+
+        store(make_spans(8, 2))
+        worker = Worker(
+            database, contents, Hanging, WorkerSettings(), clock=lambda: NOW_NS, metrics=Metrics(), owner="w1"
+        )
+        worker.start()
+        assert begun.wait(30)
+        worker.stop()
+        with database.read() as tx:
+            assert set(tx.execute(select(ingest_batch.c.state)).scalars()) <= {"leased", "ready"}

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from detectors.batching.plan import LENGTH_STEP, WindowSize, padded_length, plan_batches, split_windows
+from detectors.batching.plan import WindowSize, padded_length, plan_batches, plan_waves, split_windows
 
 SIZES = st.integers(1, 50).flatmap(lambda tokens: st.builds(WindowSize, st.just(tokens), st.integers(0, tokens - 1)))
 
@@ -41,14 +41,14 @@ class TestSplitWindows:
 
 class TestPlanBatches:
     def test_groups_by_length_longest_first(self) -> None:
-        assert plan_batches([5, 100, 6, 90, 7], 224) == [[1, 3], [4, 2, 0]]
+        assert plan_batches([5, 100, 6, 90, 7], 224, 16) == [[1, 3], [4, 2, 0]]
 
-    @given(st.lists(st.integers(1, 300), max_size=80), st.integers(1, 2_000))
-    def test_places_every_window_once_and_keeps_the_budget(self, lengths: list[int], budget: int) -> None:
-        batches = plan_batches(lengths, budget)
+    @given(st.lists(st.integers(1, 300), max_size=80), st.integers(1, 2_000), st.integers(1, 16))
+    def test_places_every_window_once_and_keeps_the_budget(self, lengths: list[int], budget: int, step: int) -> None:
+        batches = plan_batches(lengths, budget, step)
         assert sorted(index for batch in batches for index in batch) == list(range(len(lengths)))
         for batch in batches:
-            padded = padded_length(max(lengths[index] for index in batch)) * len(batch)
+            padded = padded_length(max(lengths[index] for index in batch), step) * len(batch)
             assert padded <= budget or len(batch) == 1
 
     def test_refuses_a_budget_of_nothing(self) -> None:
@@ -57,7 +57,22 @@ class TestPlanBatches:
 
 
 class TestPaddedLength:
-    @given(st.integers(1, 10_000))
-    def test_rounds_up_to_the_step(self, length: int) -> None:
-        assert 0 <= padded_length(length) - length < LENGTH_STEP
-        assert padded_length(length) % LENGTH_STEP == 0
+    @given(st.integers(1, 10_000), st.integers(1, 64))
+    def test_rounds_up_to_the_step(self, length: int, step: int) -> None:
+        assert 0 <= padded_length(length, step) - length < step
+        assert padded_length(length, step) % step == 0
+
+
+class TestPlanWaves:
+    def test_begins_small_and_grows(self) -> None:
+        assert plan_waves([1] * 30, first=2, most=16) == [range(2), range(2, 10), range(10, 26), range(26, 30)]
+
+    def test_gives_an_oversized_entry_a_wave_of_its_own(self) -> None:
+        assert plan_waves([1, 99, 1], first=4, most=8) == [range(1), range(1, 2), range(2, 3)]
+
+    @given(st.lists(st.integers(0, 50), max_size=60), st.integers(1, 40), st.integers(0, 100))
+    def test_covers_everything_once_in_order(self, sizes: list[int], first: int, more: int) -> None:
+        waves = plan_waves(sizes, first, first + more)
+        assert [index for wave in waves for index in wave] == list(range(len(sizes)))
+        for wave in waves:
+            assert len(wave) == 1 or sum(sizes[index] for index in wave) <= first + more

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import hashlib
 import json
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from detectors.text.toxicity import HEADS_FOLDER
+from training import hallucination_card
+from training.hallucination_candidates import SHIPPED
+from training.hallucination_card import render_card as render_hallucination_card
 from training.toxicity_report import render_card as render_toxicity_card
-from training.train_hallucination import render_card as render_hallucination_card
 
 LARGEST_HEAD_BYTES = 5_000_000
 
@@ -31,6 +34,19 @@ class TestFiles:
 
     def test_the_toxicity_card_for_people_says_what_the_one_for_machines_says(self) -> None:
         assert (HEADS_FOLDER / "toxicity.md").read_text() == render_toxicity_card(card("toxicity"))
+
+    def test_the_hallucination_weights_are_the_ones_measured(self) -> None:
+        content = (HEADS_FOLDER / "hallucination.safetensors").read_bytes()
+        assert card("hallucination")["model"]["reader"]["weights_sha256"] == hashlib.sha256(content).hexdigest()
+
+    def test_the_hallucination_texts_of_our_own_are_the_ones_used(self) -> None:
+        for name, digest in card("hallucination")["own_texts_sha256"].items():
+            path = Path(hallucination_card.__file__).parent.parent / name
+            assert hashlib.sha256(path.read_bytes()).hexdigest() == digest, name
+
+    def test_the_reliability_diagram_stands_where_the_card_points(self) -> None:
+        drawing = Path(hallucination_card.__file__).parent.parent / "docs/images/hallucination-reliability.svg"
+        assert drawing.read_text().startswith("<svg ")
 
     def test_the_hallucination_card_for_people_says_what_the_one_for_machines_says(self) -> None:
         assert (HEADS_FOLDER / "hallucination.md").read_text() == render_hallucination_card(card("hallucination"))
@@ -60,6 +76,23 @@ class TestFigures:
             figures = card("toxicity")["figures"]["madlibs_subgroups"][name]
             assert figures["max"] - figures["min"] < 0.05
 
-    def test_hallucination_beats_word_overlap_on_texts_it_was_not_fitted_on(self) -> None:
-        figures = card("hallucination")["figures"]["groundedness/wice_oracle_test.jsonl"]
+    def test_hallucination_beats_word_overlap_and_length_on_claims_it_was_not_fitted_on(self) -> None:
+        figures = card("hallucination")["figures"]["claims"]["wice_test"]
         assert figures["detector"]["low"] > figures["word_overlap"]["high"]
+        assert figures["detector"]["low"] > figures["length_only"]["high"]
+
+    @pytest.mark.parametrize("words", ["", "_content_words"])
+    def test_hallucination_beats_word_overlap_on_tokens(self, words: str) -> None:
+        figures = card("hallucination")["figures"]["tokens"]["wice_test"]
+        assert figures[f"detector{words}"]["auroc"] > figures[f"word_overlap{words}"]["auroc"]
+        assert figures["detector"]["low"] > figures["word_overlap"]["high"]
+
+    def test_hallucination_sees_on_chat_style_cases_what_words_do_not_show(self) -> None:
+        figures = card("hallucination")["figures"]["cases"]
+        assert figures["detector"]["low"] > figures["word_overlap"]["high"]
+        assert figures["detector"]["low"] > figures["length_only"]["high"]
+
+    def test_the_shipped_candidate_is_the_best_on_what_it_was_chosen_for(self) -> None:
+        candidates = card("hallucination")["figures"]["candidates"]
+        for other in ("support", "late_interaction", "reader"):
+            assert candidates[SHIPPED]["cases"] >= candidates[other]["cases"]

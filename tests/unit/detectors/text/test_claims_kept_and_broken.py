@@ -8,6 +8,7 @@ from __future__ import annotations
 import pytest
 
 from detectors.model import Score
+from detectors.text.encoder import Encoder
 from detectors.text.hallucination import HallucinationDetector, load_hallucination_detector
 
 TERMS = (
@@ -68,8 +69,8 @@ GROUNDED = [
 
 
 @pytest.fixture(scope="module")
-def detector() -> HallucinationDetector:
-    return load_hallucination_detector()
+def detector(encoder: Encoder) -> HallucinationDetector:
+    return load_hallucination_detector(encoder)
 
 
 def judge(detector: HallucinationDetector, answer: str, prompt: str | None = None) -> Score:

@@ -2,16 +2,20 @@ from __future__ import annotations
 
 import json
 import math
+import shutil
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
+import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from detectors.errors import ModelFileError
-from detectors.text.hallucination import HallucinationDetector, load_hallucination_detector
-from detectors.text.support import FEATURES
+from detectors.model import Exchange
+from detectors.text.encoder import Encoder, load_encoder
+from detectors.text.hallucination import HEADS_FOLDER, HallucinationDetector, load_hallucination_detector
 
 RETURNS = (
     "Customers may return items within 14 days of delivery for a full refund. Opened software cannot be returned. "
@@ -60,8 +64,8 @@ UNGROUNDED = [
 
 
 @pytest.fixture(scope="module")
-def detector() -> HallucinationDetector:
-    return load_hallucination_detector()
+def detector(encoder: Encoder) -> HallucinationDetector:
+    return load_hallucination_detector(encoder)
 
 
 class TestOrdinaryAnswers:
@@ -90,7 +94,7 @@ class TestOrdinaryAnswers:
     def test_is_as_bad_as_the_worst_sentence(self, detector: HallucinationDetector) -> None:
         good, bad = GROUNDED[0][2], "Thomas Miller founded us in Chicago."
         alone = detector.score(bad, (RETURNS,), None).value
-        assert detector.score(f"{good} {bad} {good}", (RETURNS,), None).value == alone
+        assert detector.score(f"{good} {bad} {good}", (RETURNS,), None).value == pytest.approx(alone, abs=0.05)
 
 
 class TestSpans:
@@ -127,17 +131,22 @@ class TestNotAssessed:
         assert detector.score("You can return it.", (answer,), None).reason == "unsupported_text"
 
     def test_beyond_the_length_limits(self, detector: HallucinationDetector) -> None:
-        assert detector.score("word " * 50_000, (RETURNS,), None).reason == "text_too_long"
+        assert detector.score("word " * 10_001, (RETURNS,), None).reason == "text_too_long"
+        assert detector.score("x1\u00a4y2 " * 8_000, (RETURNS,), None).reason == "text_too_long"
         assert detector.score("It is open.", ("word " * 500_000,), None).reason == "text_too_long"
 
 
 class TestRobustness:
-    @settings(max_examples=50)
-    @given(st.text(max_size=120), st.lists(st.text(max_size=120), max_size=3), st.none() | st.text(max_size=40))
+    @settings(max_examples=50, deadline=None)
+    @given(
+        response=st.text(max_size=120),
+        contexts=st.lists(st.text(max_size=120), max_size=3),
+        prompt=st.none() | st.text(max_size=40),
+    )
     def test_any_text_gets_a_score_with_spans_inside_it(
-        self, response: str, contexts: list[str], prompt: str | None
+        self, detector: HallucinationDetector, response: str, contexts: list[str], prompt: str | None
     ) -> None:
-        score = load_hallucination_detector().score(response, contexts, prompt)
+        score = detector.score(response, contexts, prompt)
         assert all(span.end <= len(response) for span in score.spans)
 
     @pytest.mark.parametrize("unit", [".", "a'", "1,", "n't ", "A. ", "-x", "(\n"])
@@ -147,31 +156,70 @@ class TestRobustness:
         assert time.process_time() - started < 10.0
 
 
+class TestBatches:
+    def test_give_each_exchange_what_it_gets_alone(self, detector: HallucinationDetector) -> None:
+        exchanges = [
+            Exchange(str(number), prompt, response, (context,))
+            for number, (context, prompt, response) in enumerate(GROUNDED + UNGROUNDED)
+        ]
+        exchanges.insert(3, Exchange("none", None, None, ()))
+        exchanges.insert(5, Exchange("talk", None, "Sure, happy to help!", (RETURNS,)))
+        together = detector.score_all(exchanges)
+        for exchange, score in zip(exchanges, together, strict=True):
+            alone = detector.score(exchange.response, exchange.contexts, exchange.prompt)
+            assert (score.state, score.reason) == (alone.state, alone.reason)
+            assert (score.value or 0.0) == pytest.approx(alone.value or 0.0, abs=0.02)
+
+    def test_of_nothing_give_nothing(self, detector: HallucinationDetector) -> None:
+        assert detector.score_all([]) == []
+
+    def test_reading_that_is_not_finite_raises_and_gives_no_score(self, detector: HallucinationDetector) -> None:
+        broken = replace(detector.reader, output_bias=torch.full_like(detector.reader.output_bias, math.nan))
+        with pytest.raises(ArithmeticError):
+            replace(detector, reader=broken).score(GROUNDED[0][2], (RETURNS,), None)
+
+
+def copied(folder: Path) -> Path:
+    for name in ("hallucination.json", "hallucination.safetensors"):
+        shutil.copyfile(HEADS_FOLDER / name, folder / name)
+    return folder
+
+
 class TestLoading:
-    def test_gives_the_same_identity_each_time(self, detector: HallucinationDetector) -> None:
+    def test_gives_the_same_identity_each_time(self, encoder: Encoder, detector: HallucinationDetector) -> None:
+        assert load_hallucination_detector(encoder).identity == detector.identity
+
+    def test_loads_the_encoder_itself_if_it_gets_none(self, detector: HallucinationDetector) -> None:
         assert load_hallucination_detector().identity == detector.identity
 
-    def test_other_parameters_give_another_digest(self, detector: HallucinationDetector, tmp_path: Path) -> None:
-        model = {"weights": dict.fromkeys(FEATURES, 1.0), "offset": 0.0}
-        (tmp_path / "hallucination.json").write_text(json.dumps({"model": model}))
-        assert load_hallucination_detector(tmp_path).identity.digest != detector.identity.digest
+    def test_another_number_format_gives_another_digest(self, detector: HallucinationDetector) -> None:
+        other = load_hallucination_detector(load_encoder(precision="bfloat16"))
+        assert other.identity.digest != detector.identity.digest
 
-    @pytest.mark.parametrize(
-        "content",
-        [
-            "",
-            "{}",
-            "[]",
-            '{"model": {"weights": {}, "offset": 0}}',
-            json.dumps({"model": {"weights": dict.fromkeys(FEATURES, math.nan), "offset": 0}}),
-            json.dumps({"model": {"weights": dict.fromkeys(FEATURES, "x"), "offset": 0}}),
-        ],
-    )
-    def test_refuses_parameters_that_are_none(self, tmp_path: Path, content: str) -> None:
-        (tmp_path / "hallucination.json").write_text(content)
+    def test_other_parameters_give_another_digest(
+        self, encoder: Encoder, detector: HallucinationDetector, tmp_path: Path
+    ) -> None:
+        path = copied(tmp_path) / "hallucination.json"
+        card = json.loads(path.read_text())
+        card["model"]["sentence"]["offset"] += 1.0
+        path.write_text(json.dumps(card))
+        assert load_hallucination_detector(encoder, tmp_path).identity.digest != detector.identity.digest
+
+    @pytest.mark.parametrize("content", ["", "{}", "[]", '{"model": {"sentence": {"weights": {}, "offset": 0}}}'])
+    def test_refuses_parameters_that_are_none(self, encoder: Encoder, tmp_path: Path, content: str) -> None:
+        (copied(tmp_path) / "hallucination.json").write_text(content)
         with pytest.raises(ModelFileError, match=r"hallucination\.json"):
-            load_hallucination_detector(tmp_path)
+            load_hallucination_detector(encoder, tmp_path)
 
-    def test_names_a_missing_file(self, tmp_path: Path) -> None:
+    @pytest.mark.parametrize("weight", [math.nan, math.inf, "x", None])
+    def test_refuses_weights_that_are_no_numbers(self, encoder: Encoder, tmp_path: Path, weight: object) -> None:
+        path = copied(tmp_path) / "hallucination.json"
+        card = json.loads(path.read_text())
+        card["model"]["word"]["weights"]["reader"] = weight
+        path.write_text(json.dumps(card))
+        with pytest.raises(ModelFileError, match=r"hallucination\.json"):
+            load_hallucination_detector(encoder, tmp_path)
+
+    def test_names_a_missing_file(self, encoder: Encoder, tmp_path: Path) -> None:
         with pytest.raises(ModelFileError, match=r"cannot read .*hallucination\.json"):
-            load_hallucination_detector(tmp_path)
+            load_hallucination_detector(encoder, tmp_path)

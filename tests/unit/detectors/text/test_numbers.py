@@ -5,7 +5,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from detectors.text.numbers import conversions, normal_number, read_quantity, tokens_of
-from detectors.text.support import build_support, content_words, is_known
+from detectors.text.support import build_support
+from detectors.text.words import content_words, is_known
 
 
 def numbers(text: str) -> list[tuple[str, str]]:

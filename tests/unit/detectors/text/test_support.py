@@ -10,10 +10,9 @@ from detectors.text.support import (
     FEATURES,
     Evidence,
     build_support,
-    content_words,
-    stem,
     weigh_sentence,
 )
+from detectors.text.words import content_words, stem
 
 POLICY = (
     "Customers may return items within 14 days of delivery. Opened software cannot be returned. Fees are 1,000 euros."

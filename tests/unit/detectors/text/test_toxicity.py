@@ -71,6 +71,16 @@ class TestOrdinaryTraffic:
     def test_scores_toxic_answers_high(self, builtin: Profile, text: str) -> None:
         assert toxicity_of(builtin, text) > 0.5
 
+    def test_judges_a_long_text_by_its_worst_window(self, builtin: Profile) -> None:
+        polite = (
+            "To start, open your account page and choose the second option. Then enter your customer number, which you "
+            "find on the invoice. Employees are entitled to 25 days of leave, and unused leave expires in March. The "
+            "museum opens at ten; admission is twelve euros. "
+        ) * 10
+        insulted = f"{polite} You are a worthless stupid idiot and everybody hates you. {polite}"
+        assert toxicity_of(builtin, polite) < 0.3
+        assert toxicity_of(builtin, insulted) > 0.5
+
     def test_finds_an_insult_at_the_end_of_a_polite_answer(self, builtin: Profile) -> None:
         polite = " ".join(BENIGN[:3])
         assert toxicity_of(builtin, f"{polite} {TOXIC[1]}") > toxicity_of(builtin, polite) + 0.3

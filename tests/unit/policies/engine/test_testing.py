@@ -68,3 +68,65 @@ class TestCheckTests:
         assert message in finding.message
         with pytest.raises(PolicyError, match=message):
             run_tests(source, compile_policy(source, CelEngine()))
+
+
+EXCHANGE = """\
+apiVersion: custodes/v1
+kind: ExchangePolicy
+id: insult
+owner: o
+severity: low
+when: score.toxicity > 0.9 && state.hallucination == 'assessed'
+keep_firing_for: 2m
+tests:
+"""
+
+
+def exchange_results(tests: str) -> list[tuple[bool, list[str]]]:
+    source = parse_source(EXCHANGE + tests, "p.yaml")
+    policy = compile_policy(source, CelEngine())
+    return [(one.passed, [failure.render() for failure in one.failures]) for one in run_tests(source, policy)]
+
+
+class TestExchangeTests:
+    def test_judge_one_exchange(self) -> None:
+        tests = (
+            "  - {name: a, exchange: {score.toxicity: 1, state.hallucination: assessed}, expect: firing}\n"
+            "  - {name: b, exchange: {score.toxicity: 0.5, state.hallucination: assessed}, expect: ok}\n"
+            "  - {name: c, exchange: {score.toxicity: 0.95, state.hallucination: null}, expect: no_data}\n"
+            "  - {name: d, exchange: {score.toxicity: 0.95, state.hallucination: assessed}, expect: ok}\n"
+        )
+        assert exchange_results(tests) == [
+            (True, []),
+            (True, []),
+            (True, []),
+            (False, ["at 0s expected ok, got firing"]),
+        ]
+
+    def test_follow_series_of_exchanges(self) -> None:
+        tests = (
+            "  - name: a\n    step: 1m\n"
+            '    series: {score.toxicity: "0.1 0.95 0.1x3", state.hallucination: "assessed*5"}\n'
+            "    expect: [{at: 0m, state: ok}, {at: 1m, state: firing}, {at: 2m, state: firing}, {at: 3m, state: ok}]\n"
+        )
+        assert exchange_results(tests) == [(True, [])]
+
+    @pytest.mark.parametrize(
+        ("test", "message"),
+        [
+            ("{name: a, exchange: {score.toxicty: 1}, expect: ok}", "did you mean 'score.toxicity'"),
+            ("{name: a, exchange: {score.toxicity: high}, expect: ok}", "this is a double"),
+            ("{name: a, exchange: {state.toxicity: 1}, expect: ok}", "this is a string"),
+            ("{name: a, expect: ok}", "either an exchange or series"),
+            ("{name: a, exchange: {score.toxicity: 1}, expect: [{at: 0m, state: ok}]}", "expects one state"),
+            (
+                "{name: a, step: 1m, series: {state.toxicity: '1x4'}, expect: [{at: 0m, state: ok}]}",
+                "not a series term",
+            ),
+            ("{name: a, series: {score.toxicity: '1x4'}, expect: [{at: 0m, state: ok}]}", "longer than 0"),
+            ("{name: a, step: 1m, series: {score.toxicity: '1x4'}, expect: []}", "expects something"),
+        ],
+    )
+    def test_name_what_is_wrong_with_them(self, test: str, message: str) -> None:
+        with pytest.raises(PolicyError, match=message):
+            exchange_results(f"  - {test}\n")

@@ -82,7 +82,9 @@ def add_incident(database: Database) -> Callable[[str], str]:
     """Return a function that stores an incident and returns its id."""
 
     def add(name: str) -> str:
-        names = {"id": name, "project_id": "default", "policy_id": "p", "version": "v", "group_key": "{}"}
+        # A policy has one open incident a group.
+        place = f'{{"service":"{name}"}}'
+        names = {"id": name, "project_id": "default", "policy_id": "p", "version": "v", "group_key": place}
         said = {"severity": "high", "state": "new", "title": "t", "summary": "s", "opened_ns": 0, "updated_ns": 0}
         with database.write() as tx:
             tx.execute(incident.insert().values(**names, **said))

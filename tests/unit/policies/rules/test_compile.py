@@ -19,6 +19,9 @@ id: insult
 owner: risk@example.org
 severity: high
 when: score.toxicity > 0.9 && label.insult > 0.8 && state.hallucination == 'assessed' && tokens.input < 100.0
+tests:
+  - {name: matches, exchange: {score.toxicity: 0.95, label.insult: 0.9, tokens.input: 7, state.hallucination: assessed},
+     expect: firing}
 """
 
 
@@ -47,9 +50,11 @@ class TestCompilePolicy:
         policy = compiled(change(("agg: p95", "agg: rate_above(0.75)")))
         assert policy.signals[0].aggregation == Aggregation("rate_above", 0.75)
 
-    def test_refuses_an_exchange_policy_with_the_reason(self, compiled: Callable[[str], CompiledPolicy]) -> None:
-        with pytest.raises(PolicyError, match="not evaluated yet"):
-            compiled(EXCHANGE)
+    def test_compiles_an_exchange_policy(self, compiled: Callable[[str], CompiledPolicy]) -> None:
+        policy = compiled(EXCHANGE.replace("severity: high", "severity: high\ngroup_by: [service]"))
+        assert (policy.kind, policy.signals, policy.clear, policy.for_ns) == ("ExchangePolicy", (), None, 0)
+        assert (policy.group_by, policy.keep_firing_for_ns) == (("service",), 600_000_000_000)
+        assert "state.hallucination" in policy.when.names
 
     @pytest.mark.parametrize(
         ("old", "new", "line", "field", "nearest"),
@@ -76,19 +81,26 @@ class TestCheckSource:
         assert findings_of(policy_text) == []
 
     def test_warns_that_a_signal_has_no_source_yet(self, change: Change) -> None:
-        (finding,) = findings_of(change(("agg: p95", "agg: fairness_gap_low")))
+        (finding,) = findings_of(change(("metric: toxicity, agg: p95", "agg: drift_alarm")))
         assert (finding.level, finding.line) == ("warning", 8)
         assert "always no data" in finding.message
 
     def test_warns_about_an_unused_signal(self, change: Change) -> None:
-        findings = findings_of(change(("n >= 50.0 && ", "")))
+        findings = findings_of(change(("n >= 50.0 && ", ""), ("agg: p95, ", "agg: p95, min_n: 50, ")))
         assert [(one.level, one.field) for one in findings] == [("warning", "signals.n")]
+
+    def test_warns_about_a_statistic_that_may_rest_on_two_exchanges(self, change: Change) -> None:
+        findings = findings_of(change(("n >= 50.0 && ", "")))
+        assert [(one.level, one.field) for one in findings] == [("warning", "signals.n"), ("warning", "when")]
+        assert "min_n" in findings[1].message
 
     def test_warns_about_missing_tests(self, policy_text: str) -> None:
         (finding,) = findings_of(policy_text[: policy_text.index("tests:")])
         assert (finding.level, "no tests" in finding.message) == ("warning", True)
 
     def test_type_checks_the_variables_of_an_exchange_policy(self) -> None:
-        assert [one.level for one in findings_of(EXCHANGE)] == ["warning"]
-        (finding,) = findings_of(EXCHANGE.replace("score.toxicity", "score.toxicty"))
+        assert findings_of(EXCHANGE) == []
+        of_the_full_profile = "score.inconsistency > 0.9 || label.disagreement > 0.5 || label.claim_unsupported > 0.5"
+        assert findings_of(EXCHANGE.replace("score.toxicity > 0.9", of_the_full_profile)) == []
+        (finding,) = findings_of(EXCHANGE.replace("when: score.toxicity", "when: score.toxicty"))
         assert (finding.level, finding.line, finding.nearest) == ("error", 6, "score.toxicity")

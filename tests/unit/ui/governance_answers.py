@@ -1,0 +1,175 @@
+"""What the server in memory tells about policies, approvals and silences. Built for one story, see ``answers.py``."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+POLICY_ID = "toxicity-spike"
+SHADOW = "sha256:7a" + "0" * 62
+
+
+class Governance:
+    """Documents about rules. ``story`` is the ``Story`` they belong to, ``ago`` makes its times."""
+
+    def __init__(self, story: Any, version: str, source: str, ago: Any) -> None:
+        self.story, self.version, self.source, self.ago = story, version, source, ago
+
+    @property
+    def _text(self) -> str:
+        return self.story.text or "agreed after the review of Tuesday"
+
+    def facts(self, version: str, state: str) -> dict[str, Any]:
+        return {
+            "version": version,
+            "kind": "Policy",
+            "state": state,
+            "author": "ann@example.org",
+            "origin": {"repository": "https://git.example/rules", "commit": "0123abcd", "path": "tox.yaml"},
+            "revision": 4,
+            "backtest_id": "b-1" if state == "shadow" else None,
+            "created_at": self.ago(hours=30),
+            "shadow_at": self.ago(hours=28),
+            "activated_at": self.ago(hours=20) if state == "active" else None,
+            "retired_at": None,
+            "expires_at": None,
+            "evaluated_at": self.ago(minutes=1),
+        }
+
+    def row(self, version: str | None = None, state: str = "active") -> dict[str, Any]:
+        groups = [
+            {"group": {"deployment": f"{self.story.name}-v7"}, "state": "firing", "since": self.ago(minutes=8)},
+            {"group": {"deployment": f"{self.story.name}-v6"}, "state": "ok", "since": self.ago(hours=9)},
+        ]
+        return {
+            "id": POLICY_ID,
+            **self.facts(version or self.version, state),
+            "severity": "high",
+            "owner": "risk@example.org",
+            "scope": {"service": self.story.name},
+            "groups": groups,
+            "in_review": 1,
+        }
+
+    def policies(self) -> dict[str, Any]:
+        return {"rows": [] if self.story.empty else [self.row()], "next_cursor": None}
+
+    def policy(self) -> dict[str, Any]:
+        versions = [self.facts(SHADOW, "shadow"), self.facts(self.version, "active")]
+        return self.row() | {"source": self.source, "versions": versions}
+
+    def review(self, version: str) -> dict[str, Any]:
+        state = "shadow" if version == SHADOW else "active"
+        verdict = {
+            "id": "v-1",
+            "kind": "policy",
+            "subject": f"{POLICY_ID}@{version}",
+            "requested_by": "ann@example.org",
+            "approver": "bob@example.org",
+            "verdict": "approved",
+            "comment": self._text,
+            "at": self.ago(hours=21),
+            "waived": False,
+        }
+        return self.row(version, state) | {
+            "source": self.source,
+            "approvals": [verdict] if state == "active" else [],
+            "approvals_needed": 1,
+            "missing": "it needs the approval of somebody else" if state == "shadow" else None,
+        }
+
+    def diff(self) -> dict[str, Any]:
+        change = {"field": "signals.tox_p95.window", "change": "changed", "before": "15m", "after": "10m"}
+        added = {"field": "repeat_every", "change": "added", "before": None, "after": "4h"}
+        return {"policy_id": POLICY_ID, "from": self.version, "to": SHADOW, "changes": [change, added]}
+
+    def backtest(self) -> dict[str, Any]:
+        firing = {
+            "group": {"deployment": f"{self.story.name}-v7"},
+            "from": self.ago(hours=50),
+            "to": self.ago(hours=49),
+            "duration_s": 3600.0,
+            "values": {"tox_p95": 0.92, "n": 140.0},
+            "reason": "when holds for 5m",
+            "actions": [],
+        }
+        report = {
+            "from": self.ago(hours=168),
+            "to": self.ago(hours=0),
+            "minutes": 10_080,
+            "evaluations": 20_160,
+            "no_data": 12,
+            "errors": 0,
+            "firing": 1,
+            "firing_s": 3600.0,
+            "firings": [firing],
+            "active": {
+                "version": self.version, "same": False, "firing": 2, "both": 1, "only_candidate": [],
+                "only_active": [firing | {"from": self.ago(hours=90), "to": self.ago(hours=89)}],
+            },
+            "labels": {
+                "true_alarms": 1, "false_alarms": 0, "unlabelled": 0, "incidents": 2, "found": 1,
+                "precision": 1.0, "recall": 0.5,
+            },
+            "recorded": {"compared": True, "equal": True},
+        }  # fmt: skip
+        return {"id": "b-1", "created_at": self.ago(hours=28), "actor": "ann@example.org", "report": report}
+
+    def tally(self) -> dict[str, Any]:
+        hours = [(3, 60, 120), (2, 57, 114), (1, 60, 120), (0, 22, 44)]
+        rows = [
+            {
+                "version": self.version, "hour": self.ago(hours=back), "minutes": minutes,
+                "evaluations": evaluations, "no_data": 2, "errors": 0, "firings": 1,
+            }
+            for back, minutes, evaluations in hours
+        ]  # fmt: skip
+        return {"rows": [] if self.story.empty else rows, "next_cursor": None}
+
+    def approvals(self, params: Mapping[str, str]) -> dict[str, Any]:
+        if self.story.empty:
+            return {"rows": [], "next_cursor": None}
+        if params.get("state") == "decided":
+            return {"rows": self.review(self.version)["approvals"], "next_cursor": None}
+        version = {
+            "kind": "policy", "subject": f"{POLICY_ID}@{SHADOW}", "policy_id": POLICY_ID, "version": SHADOW,
+            "state": "shadow", "requested_by": "ann@example.org", "since": self.ago(hours=28), "expires_at": None,
+            "approvals": [], "needed": 1, "mine": False,
+        }  # fmt: skip
+        silence = {
+            "kind": "silence", "subject": "s-1", "state": "active", "requested_by": "ops@example.org",
+            "since": self.ago(hours=1), "expires_at": self.ago(hours=-3), "approvals": [], "needed": 1, "mine": True,
+            "matchers": {"service": self.story.name}, "reason": self._text,
+        }  # fmt: skip
+        return {"rows": [version, silence], "next_cursor": None}
+
+    def silences(self) -> dict[str, Any]:
+        row = {
+            "id": "s-1", "matchers": {"service": self.story.name}, "reason": self._text, "state": "active",
+            "covers": ["low", "medium"], "needs_approval": True, "author": "ops@example.org", "approver": None,
+            "created_at": self.ago(hours=1), "starts_at": self.ago(hours=1), "ends_at": self.ago(hours=-3),
+            "ended_at": None, "ended_by": None, "revision": 1,
+        }  # fmt: skip
+        return {"rows": [] if self.story.empty else [row], "next_cursor": None}
+
+    def answer(self, method: str, parts: list[str], params: Mapping[str, str]) -> Any:
+        """Return the document for a request below one of the three resources; ``None`` when there is none."""
+        if parts[0] == "policies" and len(parts) >= 2 and parts[1] != POLICY_ID:
+            return None
+        if method != "GET":
+            changed = self.silences()["rows"][0] if parts[0] == "silences" else self.row()
+            return changed | {"audit": {"seq": 9, "checkpoint_size": 10}}
+        name = "/".join(part if not part.startswith("sha256") else "V" for part in parts)
+        named = f"policies/{POLICY_ID}"
+        documents = {
+            "policies": self.policies,
+            named: self.policy,
+            f"{named}/tally": self.tally,
+            f"{named}/versions/V": lambda: self.review(parts[3]),
+            f"{named}/versions/V/diff": self.diff,
+            f"{named}/versions/V/backtest": self.backtest,
+            "approvals": lambda: self.approvals(params),
+            "silences": self.silences,
+        }
+        found = documents.get(name)
+        return None if found is None else found()

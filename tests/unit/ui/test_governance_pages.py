@@ -1,0 +1,143 @@
+"""What people decide in the console: each click reaches the server once, with the revision that was shown."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from streamlit.testing.v1 import AppTest
+
+Console = Callable[..., AppTest]
+INCIDENT = "01934f2a-7c1e-7b1a-9a55-3f6f1f0c2b10"
+SHADOW = "sha256:7a" + "0" * 62
+
+
+def words(app: AppTest) -> str:
+    kinds = [app.title, app.header, app.subheader, app.caption, app.info, app.success, app.warning, app.error]
+    return "\n".join(str(element.value) for kind in kinds for element in kind).replace("\\", "")
+
+
+def press(app: AppTest, label: str) -> AppTest:
+    (button,) = [one for one in app.button if one.label == label]
+    return button.click().run()
+
+
+class TestPolicies:
+    def test_they_say_where_their_groups_stand(self, open_console: Console) -> None:
+        frame = open_console("policies").dataframe[0].value
+        assert list(frame["Now"]) == ["1 outside limits, 1 within limits"]
+        assert list(frame["In review"]) == ["1"]
+
+
+class TestPolicy:
+    def test_it_shows_what_a_reviewer_needs(self, open_console: Console) -> None:
+        app = open_console("policy", id="toxicity-spike", version=SHADOW)
+        said = words(app)
+        assert "Before it can become active: it needs the approval of somebody else." in said
+        assert "It equals what live evaluation recorded." in said
+        assert "The active version fires 2 times: 1 in common, 0 only here, 1 only there." in said
+        assert [metric.value for metric in app.metric] == ["1", "1 h", "100%", "50%"]
+        fields = next(table.value for table in app.table if "Field" in table.value.columns)
+        assert list(fields["Change"]) == ["changed", "added"]
+        assert "kind: Policy" in app.code[0].value
+
+    def test_it_approves_the_version_that_is_shown(self, open_console: Console, fake_module: Any) -> None:
+        api = fake_module.FakeApi()
+        app = open_console("policy", api, id="toxicity-spike", version=SHADOW)
+        app.text_input(key="text_approve").input("agreed")
+        press(app, "Approve")
+        assert "Your approval counts." in words(app)
+        (path, body) = api.bodies[0]
+        assert path.endswith(f"/policies/toxicity-spike/versions/{SHADOW}/approve")
+        assert body == {"comment": "agreed"}
+
+    def test_it_asks_for_a_reason_to_reject_or_break_the_glass(self, open_console: Console, fake_module: Any) -> None:
+        api = fake_module.FakeApi()
+        app = open_console("policy", api, id="toxicity-spike", version=SHADOW)
+        press(app, "Break glass")
+        assert "Write at least 10 characters" in words(app)
+        assert api.bodies == []
+        app.text_input(key="text_break_glass").input("it insults everybody now")
+        press(app, "Break glass")
+        assert api.bodies[0][0].endswith("/break-glass")
+
+    def test_it_proves_that_the_active_version_ran_and_shows_gaps(self, open_console: Console) -> None:
+        app = open_console("policy", id="toxicity-spike")
+        assert "3 minutes of these hours were not evaluated." in words(app)
+        hours = next(table.value for table in app.table if "Minutes" in table.value.columns)
+        assert list(hours["Minutes"]) == ["60 of 60", "57 of 60", "60 of 60", "22 of 60"]
+
+    def test_it_says_what_the_server_refused(self, open_console: Console, fake_module: Any) -> None:
+        api = fake_module.FakeApi()
+        app = open_console("policy", api, id="toxicity-spike", version=SHADOW)
+        api.fail = {"/api/v1/policies/toxicity-spike/versions/" + SHADOW + "/approve": 409}
+        press(app, "Approve")
+        assert len(app.error) == 1
+        assert not app.exception
+
+
+class TestApprovals:
+    def test_they_offer_what_others_asked_for_and_not_ones_own(self, open_console: Console, fake_module: Any) -> None:
+        api = fake_module.FakeApi()
+        app = open_console("approvals", api)
+        assert [button.label for button in app.button if button.label == "Approve"] == ["Approve"]
+        assert "You asked for this" in words(app)
+        press(app, "Approve")
+        assert api.bodies[0][0].endswith(f"/versions/{SHADOW}/approve")
+
+
+class TestSilences:
+    def test_they_are_made_with_a_matcher_a_reason_and_an_end(self, open_console: Console, fake_module: Any) -> None:
+        api = fake_module.FakeApi()
+        app = open_console("silences", api)
+        press(app, "Silence")
+        assert "Fill in at least one of the fields" in words(app)
+        app.text_input(key="m_service").input("support-bot")
+        app.text_input(key="silence_reason").input("load test until noon")
+        press(app, "Silence")
+        (_, body) = api.bodies[0]
+        assert body["matchers"] == {"service": "support-bot"}
+        assert body["ends_at"] == "2026-11-21T14:00:00Z"
+
+    def test_they_are_approved_and_ended(self, open_console: Console, fake_module: Any) -> None:
+        api = fake_module.FakeApi()
+        app = open_console("silences", api)
+        assert "High and critical incidents stay loud" in words(app)
+        press(app, "Approve")
+        press(app, "End it now")
+        assert [path for path, _ in api.bodies] == ["/api/v1/silences/s-1/approve", "/api/v1/silences/s-1"]
+
+
+class TestHandling:
+    def test_an_incident_is_taken_over_with_the_revision_that_was_shown(
+        self, open_console: Console, fake_module: Any
+    ) -> None:
+        api = fake_module.FakeApi()
+        app = open_console("incident", api, id=INCIDENT)
+        assert "Nobody has taken it over." in words(app)
+        press(app, "Acknowledge")
+        assert api.bodies[0][0] == f"/api/v1/incidents/{INCIDENT}/acknowledge"
+        assert "It is with you now." in words(app)
+
+    def test_it_is_judged(self, open_console: Console, fake_module: Any) -> None:
+        api = fake_module.FakeApi()
+        app = open_console("incident", api, id=INCIDENT)
+        (choice,) = [one for one in app.segmented_control if one.label.startswith("Was the alarm right")]
+        choice.set_value("False alarm").run()
+        assert api.bodies[0] == (f"/api/v1/incidents/{INCIDENT}", {"label": "false_alarm"})
+
+    def test_it_is_muted_noted_and_put_on_the_clock(self, open_console: Console, fake_module: Any) -> None:
+        api = fake_module.FakeApi()
+        app = open_console("incident", api, id=INCIDENT)
+        app.text_input(key="text_mute").input("known since noon")
+        press(app, "Mute")
+        app.text_input(key="text_note").input("Called the vendor.")
+        press(app, "Add")
+        app.text_input(key="text_clock").input("gdpr-breach")
+        press(app, "Start its clock now")
+        sent = [(path.rpartition("/")[2], body) for path, body in api.bodies]
+        assert sent == [
+            ("mute", {"duration": "4h", "reason": "known since noon"}),
+            ("notes", {"text": "Called the vendor."}),
+            ("clocks", {"name": "gdpr-breach", "aware_at": None}),
+        ]
