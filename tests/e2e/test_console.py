@@ -149,7 +149,6 @@ class TestJourneys:
         page, findings = looking.open_page(browser, console_url)
         page.goto(console_url + addresses["incident"])
         looking.settle(page)
-        page.get_by_role("button", name="Add", exact=True).count()
         page.get_by_text("Add a note").click()
         page.get_by_role("textbox", name="Note").fill("Looked at in a browser.")
         page.get_by_role("button", name="Add", exact=True).click()
@@ -165,9 +164,7 @@ class TestJourneys:
         looking.settle(page)
         page.get_by_role("link", name="toxic-answers").first.click()
         expect(page.get_by_role("heading", name="Against the active version")).to_be_visible()
-        expect(
-            page.get_by_text("It equals what live evaluation recorded.").or_(page.get_by_text("Would fire"))
-        ).to_have_count(1, timeout=30_000)
+        expect(page.get_by_text("Would fire")).to_be_visible()
         looking.settle(page)
         looking.photograph(page, PICTURES / "review-desktop-light.png")
         assert findings.is_clean(), findings
