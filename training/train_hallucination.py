@@ -3,8 +3,7 @@
     python -m training.train_hallucination --data ../shared/data
 
 Writes ``detectors/heads/hallucination.safetensors``, ``.json`` and ``.md`` and the reliability diagram in
-``docs/images``. Everything is seeded. ``--keep-reader`` takes the committed reader and
-fits and measures again.
+``docs/images``. Everything is seeded. ``--keep-reader`` takes the committed reader, and fits and measures again.
 
 What is chosen is chosen on source documents held out from the training sets and on WiCE's dev claims. WiCE's test sets
 and the chat-style cases are only reported.
