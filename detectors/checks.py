@@ -26,6 +26,7 @@ PLAIN: Final = Exchange(
     "Your parcel will arrive on Tuesday. You can follow it on the tracking page.",
     ("Parcels sent on Friday arrive on Tuesday. The tracking page shows where a parcel is.",),
 )
+ANOTHER_ANSWER: Final = ("Your parcel will arrive on Tuesday.",)
 ODD_TEXTS: Final = {
     "empty": "",
     "whitespace": " \t\r\n\u00a0\u3000 ",
@@ -236,7 +237,7 @@ def check_texts_asked_for_are_texts(detector: Detector, alone: CheckedProfile) -
 
 def check_plain_text_is_judged(detector: Detector, alone: CheckedProfile) -> None:
     """An ordinary English exchange with a context and another answer is assessed by every metric and every trait."""
-    answer = alone.score([replace(PLAIN, samples=("Your parcel will arrive on Tuesday.",))])[0]
+    answer = alone.score([replace(PLAIN, samples=ANOTHER_ANSWER)])[0]
     assert _reasons(answer) <= {None}, f"plain text is not assessed: {answer}"
 
 
@@ -301,9 +302,10 @@ def check_spans_point_into_the_response(detector: Detector, alone: CheckedProfil
 
 def check_failed_readings_are_declined(detector: Detector, alone: CheckedProfile) -> None:
     """A text that could not be read, be it too long or be a number not finite, is declined with that reason."""
+    asked = replace(PLAIN, samples=ANOTHER_ANSWER)
     for reason in (DETECTOR_ERROR, TEXT_TOO_LONG):
-        texts = [text for text in detector.texts(PLAIN) if text.strip()]
-        seen = SeenExchange(PLAIN, dict.fromkeys(texts, TextFailure(reason)))
+        texts = [text for text in detector.texts(asked) if text.strip()]
+        seen = SeenExchange(asked, dict.fromkeys(texts, TextFailure(reason)))
         findings: Findings = next(iter(detector.judge([seen])))
         declined = {found for found in _reasons(findings) if found is not None}
         assert declined <= {reason}, f"a text that could not be read ({reason}) is declined as {declined}"

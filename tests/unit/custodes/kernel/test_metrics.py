@@ -29,5 +29,5 @@ class TestMetrics:
 
     def test_it_names_seconds_where_it_measures_time(self) -> None:
         families = text_string_to_metric_families(Metrics().render().decode())
-        timed = [family.name for family in families if family.type == "histogram" or "age" in family.name]
+        timed = [family.name for family in families if family.type == "histogram" or "_age" in family.name]
         assert [name for name in timed if not name.endswith("_seconds")] == []
