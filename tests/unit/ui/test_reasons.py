@@ -15,6 +15,7 @@ class TestReasons:
             model.PROMPT_TOXICITY,
             model.IDENTITY_ATTACK,
             *model.RULE_METRICS,
+            model.INCONSISTENCY,
         }
         constants = {value for name, value in vars(model).items() if name.isupper() and isinstance(value, str)}
         wanted = (constants - metrics) | {SCORING_FAILED, "attributes_dropped", "content_unreadable"}
