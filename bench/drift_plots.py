@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import matplotlib as mpl
 import numpy as np
-from matplotlib.figure import Figure
 
 if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
     from bench.drift import Peaks
 
 _FOLDER = Path(__file__).resolve().parent / "results"
@@ -25,9 +26,7 @@ def plot_run_lengths(peaks: Mapping[str, Sequence[Peaks]], ours: str) -> None:
 
     promised = np.geomspace(10, 1e5, 40)
     measured = [run_length(list(peaks[ours]), float(one)) for one in promised]
-    with mpl.rc_context(_STYLE):
-        figure = Figure(figsize=(5.2, 4), layout="constrained")
-        axes = figure.subplots()
+    with _drawing("drift-run-length.png", (5.2, 4)) as axes:
         known = [math.isfinite(one) for one in measured]
         axes.loglog(promised[known], [one for one in measured if math.isfinite(one)], color=_OURS, label="measured")
         axes.loglog(promised, promised, color=_PEERS[0], linestyle="--", linewidth=0.9, label="promised: 1/alpha")
@@ -35,15 +34,12 @@ def plot_run_lengths(peaks: Mapping[str, Sequence[Peaks]], ours: str) -> None:
             xlabel="1/alpha (exchanges)", ylabel="average run length to a false alarm", title="Nothing has changed"
         )
         axes.legend(frameon=False)
-        figure.savefig(_FOLDER / "drift-run-length.png", dpi=130)
 
 
 def plot_delays(delays: Mapping[str, Mapping[str, Sequence[int | None]]]) -> None:
     """Draw median delays at equal run length by kind of drift."""
     methods = list(next(iter(delays.values())))
-    with mpl.rc_context(_STYLE):
-        figure = Figure(figsize=(9, 5.2), layout="constrained")
-        axes = figure.subplots()
+    with _drawing("drift-delays.png", (9, 5.2)) as axes:
         places = np.arange(len(delays))
         for index, method in enumerate(methods):
             medians = [_median(by_method[method]) for by_method in delays.values()]
@@ -63,7 +59,18 @@ def plot_delays(delays: Mapping[str, Mapping[str, Sequence[int | None]]]) -> Non
             ylabel="median delay (exchanges)", title="Delay at a measured run length of 10,000; gaps: not found in time"
         )
         axes.legend(frameon=False, fontsize=8)
-        figure.savefig(_FOLDER / "drift-delays.png", dpi=130)
+
+
+@contextmanager
+def _drawing(name: str, size: tuple[float, float]) -> Iterator[Axes]:
+    # The first import on a machine lists its fonts with programs of its own and writes a cache, so it waits until here.
+    import matplotlib as mpl  # noqa: PLC0415
+    from matplotlib.figure import Figure  # noqa: PLC0415
+
+    with mpl.rc_context(_STYLE):
+        figure = Figure(figsize=size, layout="constrained")
+        yield figure.subplots()
+        figure.savefig(_FOLDER / name, dpi=130)
 
 
 def _median(delays: Sequence[int | None]) -> float:

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
-from matplotlib.backends.backend_agg import FigureCanvasAgg
-from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from bench.fairness_streams import NEVER
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 
 def draw_null(target: Path, pairs: int, alpha: float, curves: Mapping[str, NDArray[np.int64]]) -> None:
@@ -46,6 +48,10 @@ def draw_delays(target: Path, ratios: Mapping[float, Sequence[tuple[str, float]]
 
 
 def _figure() -> Figure:
+    # The first import on a machine lists its fonts with programs of its own and writes a cache, so it waits until here.
+    from matplotlib.backends.backend_agg import FigureCanvasAgg  # noqa: PLC0415
+    from matplotlib.figure import Figure  # noqa: PLC0415
+
     figure = Figure(figsize=(8, 4), layout="constrained")
     FigureCanvasAgg(figure)
     return figure

@@ -5,9 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import matplotlib as mpl
 import numpy as np
-from matplotlib.figure import Figure
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -21,6 +19,10 @@ _MOST_POINTS = 20_000
 
 def draw_run(run: OfflineRun, path: Path, *, first: int, alpha: float) -> None:
     """Write a PNG to ``path``; ``first`` is the number of the first exchange watched."""
+    # The first import on a machine lists its fonts with programs of its own and writes a cache, so it waits until here.
+    import matplotlib as mpl  # noqa: PLC0415
+    from matplotlib.figure import Figure  # noqa: PLC0415
+
     with mpl.rc_context({"font.size": 9, "axes.spines.top": False, "axes.spines.right": False}):
         told = run.episodes[0].explanation if run.episodes else None
         figure = Figure(figsize=(10, 7 if told else 3.6), layout="constrained")

@@ -4,9 +4,6 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from matplotlib.backends.backend_agg import FigureCanvasAgg
-from matplotlib.figure import Figure
-
 from detectors.fairness.offline import FairnessReport
 
 MOST_PANES = 12
@@ -18,6 +15,10 @@ def draw_report(report: FairnessReport, target: Path) -> None:
 
     Raises ``OSError`` when the file cannot be written.
     """
+    # The first import on a machine lists its fonts with programs of its own and writes a cache, so it waits until here.
+    from matplotlib.backends.backend_agg import FigureCanvasAgg  # noqa: PLC0415
+    from matplotlib.figure import Figure  # noqa: PLC0415
+
     keys = sorted(report.trails, key=lambda key: -report.readings[key].log_evidence)[:MOST_PANES]
     figure = Figure(figsize=(9, max(3.0, 2.4 * len(keys))), layout="constrained")
     FigureCanvasAgg(figure)

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import ast
 import json
+import os
 import subprocess
 import sys
+import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -73,7 +75,10 @@ def module_names(sources: Mapping[str, ast.Module], packages: tuple[str, ...]) -
 
 def probe(root: Path, names: list[str]) -> dict[str, list[str]]:
     command = [sys.executable, "-B", "-W", "ignore", "-c", PROBE, json.dumps(names)]
-    done = subprocess.run(command, cwd=root, capture_output=True, text=True, timeout=110, check=False)
+    with tempfile.TemporaryDirectory() as home:
+        # A home where nothing has been cached: what only the first import does is seen every time.
+        fresh = {**os.environ, "HOME": home, "XDG_CACHE_HOME": home, "XDG_CONFIG_HOME": home, "MPLCONFIGDIR": home}
+        done = subprocess.run(command, cwd=root, env=fresh, capture_output=True, text=True, timeout=110, check=False)
     assert done.returncode == 0, done.stderr[-2000:]
     answer: dict[str, list[str]] = json.loads(done.stdout.splitlines()[-1])
     return answer
