@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
 from torch import Tensor
 
+from detectors.batching.limits import ReaderLimits
 from detectors.contract import Detector, Findings, Head, SeenExchange, Setup, TextFailure, TextReading, WindowPart
 from detectors.model import (
     HALLUCINATION,
@@ -41,7 +43,7 @@ def load_builtin(setup: Setup, *, without: Collection[str] = ()) -> list[Detecto
     Raises ModelFileError, and DetectorError for a name that no rule detector has.
     """
     return [
-        SupportDetector(load_hallucination_detector(setup.encoder), setup.alive),
+        SupportDetector(load_hallucination_detector(setup.encoder), setup.limits, setup.alive),
         ToxicityDetector(load_toxicity_head(setup.encoder)),
         SentenceVectors(setup.encoder.identity, setup.encoder.dim),
         *load_rule_detectors(setup.encoder.identity.digest, without=without),
@@ -58,9 +60,10 @@ class SupportDetector:
     traits = ()
     head = None
 
-    def __init__(self, detector: HallucinationDetector, alive: Callable[[], None]) -> None:
+    def __init__(self, detector: HallucinationDetector, limits: ReaderLimits, alive: Callable[[], None]) -> None:
         self._detector = detector
         self._alive = alive
+        self._lanes = ThreadPoolExecutor(limits.lanes, "support", initializer=limits.prepare_lane)
         self.identities = (detector.identity,)
 
     def texts(self, exchange: Exchange) -> Sequence[str]:
@@ -68,12 +71,14 @@ class SupportDetector:
         return ()
 
     def judge(self, seen: Sequence[SeenExchange]) -> list[Findings]:
-        """Score each response against its contexts."""
-        findings: list[Findings] = []
-        for start in range(0, len(seen), _SUPPORT_BATCH):
-            exchanges = [one.exchange for one in seen[start : start + _SUPPORT_BATCH]]
-            findings += [Findings((score,)) for score in self._detector.score_all(exchanges)]
-            self._alive()
+        """Score each response against its contexts, several batches side by side."""
+        exchanges = [one.exchange for one in seen]
+        batches = [exchanges[start : start + _SUPPORT_BATCH] for start in range(0, len(exchanges), _SUPPORT_BATCH)]
+        return [finding for findings in self._lanes.map(self._judge_batch, batches) for finding in findings]
+
+    def _judge_batch(self, exchanges: Sequence[Exchange]) -> list[Findings]:
+        findings = [Findings((score,)) for score in self._detector.score_all(exchanges)]
+        self._alive()
         return findings
 
 
