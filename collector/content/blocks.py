@@ -9,7 +9,7 @@ its name in the block.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 BLOCK = 8
 """What is added to a codec whose bytes are a block; without it they are the content of a single span, as in rows of
@@ -22,14 +22,6 @@ SpanBody = tuple[str | None, bytes, bytes, bytes]
 """Whose text it is (a user id, or ``None``), trace id, span id, and the JSON object."""
 
 
-@dataclass(slots=True)
-class _OpenBlock:
-    subject: str | None
-    trace_id: bytes
-    size: int = 0
-    contents: dict[bytes, bytes] = field(default_factory=dict)
-
-
 @dataclass(frozen=True, slots=True)
 class Blocks:
     """``bodies`` are subject, trace id and bytes of each block; ``places`` says in which block each span is."""
@@ -40,21 +32,25 @@ class Blocks:
 
 def gather_blocks(spans: Sequence[SpanBody]) -> Blocks:
     """Put the contents of the same person and trace together, in order; copies of one span go into different blocks."""
-    blocks: list[_OpenBlock] = []
+    owners: list[tuple[str | None, bytes]] = []
+    sizes: list[int] = []
+    contents: list[dict[str, bytes]] = []
     latest: dict[tuple[bytes, str | None], int] = {}
     places: list[int] = []
     for subject, trace_id, span_id, body in spans:
-        place = latest.get((trace_id, subject))
-        name = span_id.hex().encode()
-        if place is None or blocks[place].size + len(body) > MAX_BLOCK_BYTES or name in blocks[place].contents:
-            place = latest[trace_id, subject] = len(blocks)
-            blocks.append(_OpenBlock(subject, trace_id))
-        block = blocks[place]
-        block.size += len(body)
-        block.contents[name] = body
+        key = trace_id, subject
+        place = latest.get(key)
+        name = span_id.hex()
+        if place is None or sizes[place] + len(body) > MAX_BLOCK_BYTES or name in contents[place]:
+            place = latest[key] = len(owners)
+            owners.append((subject, trace_id))
+            sizes.append(0)
+            contents.append({})
+        sizes[place] += len(body)
+        contents[place][name] = body
         places.append(place)
-    return Blocks([(one.subject, one.trace_id, _to_json(one.contents)) for one in blocks], places)
+    return Blocks([(*owner, _to_json(one)) for owner, one in zip(owners, contents, strict=True)], places)
 
 
-def _to_json(contents: dict[bytes, bytes]) -> bytes:
-    return b"{%b}" % b",".join([b'"%b":%b' % (name, body) for name, body in contents.items()])
+def _to_json(contents: dict[str, bytes]) -> bytes:
+    return b"{%b}" % b",".join([b'"%b":%b' % (name.encode(), body) for name, body in contents.items()])

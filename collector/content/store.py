@@ -12,8 +12,12 @@ from sqlalchemy import func, select, text, update
 from custodes.db.database import ReadTx, WriteTx
 from custodes.db.tables import content_key, content_master
 
-_CHUNK = 500
 _COLUMNS = ("id", "project_id", "subject_digest", "wrapped_key", "created_ns")
+_KEYS_BY_ID = f"SELECT {', '.join(_COLUMNS)} FROM content_key WHERE id IN"
+_LIVE_KEYS = f"""
+SELECT {", ".join(_COLUMNS)} FROM content_key
+WHERE project_id = ? AND created_ns >= ? AND destroyed_ns IS NULL AND subject_digest IN
+"""
 
 
 @dataclass(slots=True)  # Not frozen: half the time of making one, and there is one for every person.
@@ -34,27 +38,26 @@ def read_newest_keys(
 
     Without ``digests``, that of text of nobody known.
     """
-    live = (content_key.c.project_id == project, content_key.c.created_ns >= since_ns)
-    statement = select(content_key).where(*live, content_key.c.destroyed_ns.is_(None))
-    statement = statement.order_by(content_key.c.created_ns, content_key.c.id)
     if digests is None:
-        newest = tx.execute(statement.where(content_key.c.subject_digest.is_(None))).all()[-1:]
-        return {row.subject_digest: _to_key(row) for row in newest}
-    found: dict[bytes | None, KeyRow] = {}
-    for start in range(0, len(digests), _CHUNK):
-        chunk = statement.where(content_key.c.subject_digest.in_(digests[start : start + _CHUNK]))
-        found.update((row.subject_digest, _to_key(row)) for row in tx.execute(chunk))
-    return found
+        statement = (
+            select(*(content_key.c[name] for name in _COLUMNS))
+            .where(content_key.c.project_id == project, content_key.c.created_ns >= since_ns)
+            .where(content_key.c.destroyed_ns.is_(None), content_key.c.subject_digest.is_(None))
+            .order_by(content_key.c.created_ns.desc(), content_key.c.id.desc())
+            .limit(1)
+        )
+        rows = [tuple(row) for row in tx.execute(statement)]
+    else:
+        rows = tx.select_in(_LIVE_KEYS, digests, [project, since_ns])
+    # The newest comes last and stays.
+    keys = sorted((_to_key(row) for row in rows), key=lambda one: (one.created_ns, one.id))
+    return {one.subject_digest: one for one in keys}
 
 
 def read_keys(tx: ReadTx, ids: Collection[bytes]) -> dict[bytes, KeyRow]:
     """Return the stored keys with these ids; those destroyed have no ``wrapped``."""
-    wanted = sorted(ids)
-    found: dict[bytes, KeyRow] = {}
-    for start in range(0, len(wanted), _CHUNK):
-        statement = select(content_key).where(content_key.c.id.in_(wanted[start : start + _CHUNK]))
-        found.update((row.id, _to_key(row)) for row in tx.execute(statement))
-    return found
+    keys = [_to_key(row) for row in tx.select_in(_KEYS_BY_ID, sorted(ids))]
+    return {one.id: one for one in keys}
 
 
 def read_destroyed_ids(tx: ReadTx, ids: Collection[bytes]) -> set[bytes]:
@@ -120,8 +123,9 @@ def record_fingerprint(tx: WriteTx, fingerprint: bytes, now_ns: int) -> None:
     tx.execute(tx.insert(content_master).values(values).on_conflict_do_nothing())
 
 
-def _to_key(row: Any) -> KeyRow:
-    return KeyRow(row.id, row.project_id, row.subject_digest, row.wrapped_key, row.created_ns)
+def _to_key(row: Sequence[Any]) -> KeyRow:
+    """Return the key in a row of ``_COLUMNS``."""
+    return KeyRow(*row)
 
 
 def _to_lock_number(project: str) -> int:

@@ -44,20 +44,22 @@ def insert_rows(
     return _copy_rows(connection, table, columns, rows, on_conflict)
 
 
-def select_in(connection: Connection, sql: str, values: Sequence[Any]) -> list[Row]:
+def select_in(connection: Connection, sql: str, values: Sequence[Any], before: Sequence[Any] = ()) -> list[Row]:
     """Return the rows of a query that ends in ``IN``, for any number of values; their order is the database's.
 
-    Raises what :func:`insert_rows` raises.
+    ``sql`` has a ``?`` for each of the values ``before`` that list, and no other question mark. Raises what
+    :func:`insert_rows` raises.
     """
     found: list[Row] = []
     mark = _mark(connection)
+    sql = sql.replace("?", mark)
     with _driver_cursor(connection) as cursor:
         for start in range(0, len(values), _IN_VALUES):
             some = list(values[start : start + _IN_VALUES])
             # Filled up with the last one to a few lengths, so that each statement is prepared once.
             length = next(one for one in _IN_LENGTHS if one >= len(some))
             some += [some[-1]] * (length - len(some))
-            cursor.execute(f"{sql} ({', '.join([mark] * length)})", some)
+            cursor.execute(f"{sql} ({', '.join([mark] * length)})", [*before, *some])
             found += cursor.fetchall()
     return found
 

@@ -44,12 +44,12 @@ class ReadTx:
             raise TypeError(f"a statement must give a cursor result, not {type(result).__name__}")
         return result
 
-    def select_in(self, sql: str, values: Sequence[Any]) -> list[Row]:
-        """Run driver-level SQL that ends in ``IN``, without values before it, for any number of values.
+    def select_in(self, sql: str, values: Sequence[Any], before: Sequence[Any] = ()) -> list[Row]:
+        """Run driver-level SQL that ends in ``IN`` for any number of values, with a ``?`` for each value ``before``.
 
         The fast way to look many keys up: see :func:`custodes.db.bulk.select_in`.
         """
-        return select_in(self._connection, sql, values)
+        return select_in(self._connection, sql, values, before)
 
 
 class WriteTx(ReadTx):
