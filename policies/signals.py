@@ -20,6 +20,7 @@ from policies.groups import Group, make_group
 from policies.rollup_store import read_changes, read_rows_as_of, read_segments
 from policies.rules.compile import CompiledPolicy, SignalSpec
 from policies.rules.vocabulary import EXCHANGES_METRIC, FROM_ROLLUPS
+from policies.store_drift import read_drift_signals
 from policies.store_fairness import read_fairness_signals
 
 SignalValues = dict[str, float | None]
@@ -31,7 +32,7 @@ It must read only what was written for minutes before that one, and monitors mus
 transaction, as ``enter_scoring`` gives it, not for that of the exchange: then what it reads as of a minute never
 changes afterwards, and a back-test equals live evaluation here too.
 """
-FURTHER_SOURCES: tuple[FurtherSource, ...] = (read_fairness_signals,)
+FURTHER_SOURCES: tuple[FurtherSource, ...] = (read_fairness_signals, read_drift_signals)
 
 # Every exchange has a latency row, assessed or not, so that row counts exchanges.
 CENSUS_METRIC = "latency_ms"

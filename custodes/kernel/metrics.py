@@ -94,6 +94,13 @@ class Metrics:
         self.fairness_damaged = Counter(
             "custodes_fairness_damaged_states", "Stored fairness states that could not be read", registry=make
         )
+        self.drift_alarms = Counter("custodes_drift_alarms", "Drift alarms raised", ["monitor"], registry=make)
+        self.drift_standing = Gauge(
+            "custodes_drift_standing_episodes", "Stretches of drift that have not ended", registry=make
+        )
+        self.drift_damaged = Counter(
+            "custodes_drift_damaged_states", "Stored drift states that could not be read", registry=make
+        )
         self.probe_calls = Counter("custodes_probe_calls", "Calls of counterfactual probes", ["outcome"], registry=make)
         self.deliveries = Counter("custodes_webhook_attempts", "Webhook delivery attempts", ["outcome"], registry=make)
         self.outbox_pending = Gauge("custodes_outbox_pending", "Webhook messages not yet delivered", registry=make)

@@ -14,10 +14,12 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import Field, ValidationError, field_validator, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict, SettingsError
 
 from custodes.kernel.errors import ConfigurationError
+from custodes.kernel.settings_drift import DriftSettings
+from custodes.kernel.settings_section import Section as _Section
 
 MIB = 1024 * 1024
 
@@ -40,10 +42,6 @@ MaskedKind = Literal[
 
 RuleDetector = Literal["refusal", "negative_tone", "language", "pii", "secrets", "injection"]
 """The detectors that can be switched off one by one; a test keeps this and ``detectors.rules.members`` alike."""
-
-
-class _Section(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
 
 class HttpSettings(_Section):
@@ -324,6 +322,7 @@ class Settings(BaseSettings):
     worker: WorkerSettings = WorkerSettings()
     policy: PolicySettings = PolicySettings()
     fairness: FairnessSettings = FairnessSettings()
+    drift: DriftSettings = DriftSettings()
     probe: ProbeSettings = ProbeSettings()
     webhook: WebhookSettings = WebhookSettings()
     audit: AuditSettings = AuditSettings()

@@ -31,6 +31,8 @@ from custodes.kernel.logs import fields, get_logger
 from custodes.kernel.metrics import Metrics
 from custodes.kernel.settings import Settings
 from custodes.runtime.auditing import open_audit_log
+from custodes.runtime.drift import DriftHook
+from custodes.runtime.drift_watch import WatchDrift
 from custodes.runtime.exchange_hook import ExchangeHook
 from custodes.runtime.fairness import FairnessHook
 from custodes.runtime.fairness_probes import ProbeFairness
@@ -134,7 +136,11 @@ def build(settings: Settings, *, serve: bool, work: bool, clock: Clock = system_
                 metrics=metrics,
                 owner=process_name() if number else owner,
                 background=serve,
-                after_scoring=in_turn(ExchangeHook(settings), FairnessHook(settings.fairness, metrics)),
+                after_scoring=in_turn(
+                    ExchangeHook(settings),
+                    FairnessHook(settings.fairness, metrics),
+                    DriftHook(settings.drift, metrics),
+                ),
             )
             app.workers.append(worker)
             app.add(f"worker on {device}", worker.start, worker.stop)
@@ -181,6 +187,7 @@ def _build_jobs(
     send = SendWebhooks(database, settings.webhook, clock, metrics)
     sequence = SequenceAudit(audit, metrics)
     watch = WatchFairness(database, settings, clock, metrics, owner)
+    drift = WatchDrift(database, settings, clock, metrics, owner)
     probes = []
     if settings.probe.enabled:
         ask = ProbeFairness(database, settings, clock, metrics, owner, worker.profile)
@@ -189,6 +196,7 @@ def _build_jobs(
         [
             *probes,
             Job("fairness", watch.run, settings.fairness.interval_s),
+            Job("drift", drift.run, settings.drift.interval_s),
             Job("policies", evaluate.run, settings.policy.interval_s),
             Job("webhooks", send.run, settings.webhook.poll_s),
             Job("audit", sequence.run, settings.audit.checkpoint_s),

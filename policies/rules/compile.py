@@ -25,7 +25,6 @@ from policies.rules.vocabulary import (
     OPTIONAL_METRICS,
     SCORE_METRICS,
     TOXICITY_LABELS,
-    WITHOUT_SOURCE,
     Aggregation,
     parse_aggregation,
     resolve_metric,
@@ -195,12 +194,11 @@ def _advise(
     advice = []
     # After an error nobody knows which signals the author meant to use.
     used = frozenset(document.signals) if predicates is None else _names_used(predicates)
-    for name, spec in zip(document.signals, _signal_specs(document), strict=True):
-        if spec.aggregation.name in WITHOUT_SOURCE:
-            message = f"{spec.aggregation.name} has no source yet: this signal is always no data"
-            advice.append(source.warning(("signals", name, "agg"), message))
-        if name not in used:
-            advice.append(source.warning(("signals", name), "no expression uses this signal"))
+    advice += [
+        source.warning(("signals", name), "no expression uses this signal")
+        for name in document.signals
+        if name not in used
+    ]
     if predicates is not None:
         advice += _advise_guard(source, document, predicates["when"])
     return advice

@@ -69,8 +69,17 @@ _PLAIN = (
     "latency_p95",
 )
 AGGREGATION_NAMES = (*_PLAIN, "rate_above(x)")
-WITHOUT_SOURCE = frozenset({"drift_alarm"})
-"""Aggregations that a policy may name but that nothing feeds yet: always no data."""
+DRIFT_ALARM = "drift_alarm"
+"""The aggregation that reads the drift monitors instead of roll-ups."""
+DRIFT_METRICS = (
+    EMBEDDING_METRIC,
+    *SCORE_METRICS,
+    *OPTIONAL_METRICS,
+    "prompt_chars",
+    "response_chars",
+    *QUANTITY_METRICS,
+)
+"""What drift monitors watch: embeddings of prompts and responses, and numbers of an exchange."""
 FAIRNESS_AGGREGATIONS = frozenset({"fairness_gap_low", "fairness_gap_high"})
 """Aggregations that read the fairness monitors instead of roll-ups."""
 FAIRNESS_OUTCOMES = {
@@ -83,7 +92,7 @@ FAIRNESS_OUTCOMES = {
 }
 """The outcome whose gap a fairness aggregation of a metric reads."""
 
-FROM_ROLLUPS = frozenset({*_PLAIN, "rate_above"}) - {"drift_alarm", "fairness_gap_low", "fairness_gap_high"}
+FROM_ROLLUPS = frozenset({*_PLAIN, "rate_above"}) - FAIRNESS_AGGREGATIONS - {DRIFT_ALARM}
 """Aggregations of roll-ups; the others read what monitors have written, see ``policies.signals.FURTHER_SOURCES``."""
 
 _RATE_ABOVE = re.compile(r"rate_above\(\s*(-?\d+(?:\.\d+)?(?:[eE][+-]?\d+)?)\s*\)", re.ASCII)
@@ -119,12 +128,16 @@ def resolve_metric(aggregation: Aggregation, written: str | None) -> str:
         if written not in FAIRNESS_OUTCOMES:
             raise ValueError(f"no gap of {written!r} is watched; watched are {', '.join(FAIRNESS_OUTCOMES)}")
         return written
+    if aggregation.name == DRIFT_ALARM:
+        if written not in DRIFT_METRICS:
+            raise ValueError(f"drift of {written!r} is not watched; watched are {', '.join(DRIFT_METRICS)}")
+        return written
     if written not in METRICS:
         raise ValueError(f"unknown metric {written!r}; known are {', '.join(METRICS)}")
     if aggregation.name in _FIXED_METRIC and written != implied:
         raise ValueError(f"{aggregation.name} always reads {implied}, not {written!r}; leave metric out")
     if written == EXCHANGES_METRIC and aggregation.name != "count":
         raise ValueError(f"{EXCHANGES_METRIC} has no values to aggregate; use agg: count")
-    if (written == EMBEDDING_METRIC) != (aggregation.name == "drift_alarm"):
+    if written == EMBEDDING_METRIC:
         raise ValueError(f"{EMBEDDING_METRIC} goes with agg: drift_alarm and with nothing else")
     return written

@@ -4,6 +4,16 @@ from custodes.db.tables.access import api_key, idempotency, lease, project
 from custodes.db.tables.audit import audit_checkpoint, audit_head, audit_intake, audit_leaf, audit_tile
 from custodes.db.tables.base import METADATA
 from custodes.db.tables.content import content_key, content_master
+from custodes.db.tables.drift import (
+    drift_chunk,
+    drift_episode,
+    drift_fit,
+    drift_monitor,
+    drift_place,
+    drift_point,
+    drift_reference,
+    drift_report,
+)
 from custodes.db.tables.fairness import (
     fairness_alarm,
     fairness_gap,
@@ -54,6 +64,14 @@ __all__ = [
     "decision",
     "delivery_attempt",
     "detector",
+    "drift_chunk",
+    "drift_episode",
+    "drift_fit",
+    "drift_monitor",
+    "drift_place",
+    "drift_point",
+    "drift_reference",
+    "drift_report",
     "embedding",
     "endpoint",
     "exchange",

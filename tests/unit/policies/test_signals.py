@@ -128,7 +128,7 @@ class TestReadSignals:
         assert read("metric: toxicity, agg: not_assessed_ratio") == {V7: {"s": 1.0}}
 
     @pytest.mark.parametrize("signal", ["agg: drift_alarm", "metric: toxicity, agg: fairness_gap_low"])
-    def test_gives_no_data_for_aggregations_without_a_source(
+    def test_gives_no_data_while_no_monitor_has_written_any(
         self, read: Callable[..., dict[Group, SignalValues]], signal: str
     ) -> None:
         assert read(signal, group_by="") == {Group(): {"s": None}}

@@ -80,10 +80,14 @@ class TestCheckSource:
     def test_has_nothing_to_say_about_the_documented_example(self, policy_text: str) -> None:
         assert findings_of(policy_text) == []
 
-    def test_warns_that_a_signal_has_no_source_yet(self, change: Change) -> None:
-        (finding,) = findings_of(change(("metric: toxicity, agg: p95", "agg: drift_alarm")))
-        assert (finding.level, finding.line) == ("warning", 8)
-        assert "always no data" in finding.message
+    @pytest.mark.parametrize("signal", ["agg: drift_alarm", "metric: latency_ms, agg: drift_alarm"])
+    def test_has_nothing_to_say_about_a_drift_signal(self, change: Change, signal: str) -> None:
+        assert findings_of(change(("metric: toxicity, agg: p95", signal))) == []
+
+    @pytest.mark.parametrize("signal", ["metric: exchanges, agg: drift_alarm", "metric: embedding, agg: p95"])
+    def test_refuses_drift_of_what_is_not_watched(self, change: Change, signal: str) -> None:
+        with pytest.raises(PolicyError, match=r"watched|goes with"):
+            findings_of(change(("metric: toxicity, agg: p95", signal)))
 
     def test_warns_about_an_unused_signal(self, change: Change) -> None:
         findings = findings_of(change(("n >= 50.0 && ", ""), ("agg: p95, ", "agg: p95, min_n: 50, ")))
