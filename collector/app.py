@@ -15,6 +15,7 @@ from collector.otlp_routes import OTLP_PATHS, otlp_routes
 from collector.rest import (
     approvals,
     audit,
+    drift,
     endpoints,
     exchanges,
     fairness,
@@ -56,6 +57,7 @@ RESOURCES = (
     traces,
     exchanges,
     fairness,
+    drift,
     feedback,
     incidents,
     policies,

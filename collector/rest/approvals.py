@@ -25,6 +25,7 @@ from custodes.kernel.errors import InvalidInputError
 from policies import handling
 from policies.approval_store import list_approvals
 from policies.conduct import conduct_of, review_of
+from policies.drift_references import judge_reference
 from policies.lifecycle import judge_policy
 
 router = APIRouter(tags=["approvals"], route_class=IdempotentRoute)
@@ -37,10 +38,10 @@ class ApprovalQuery(QueryModel):
 
 
 class VerdictOn(BaseModel):
-    """A verdict on a policy version (``toxicity-spike@sha256:…``) or on a silence (its id)."""
+    """A verdict on a policy version (``toxicity-spike@sha256:…``), on a silence or on a drift reference (their ids)."""
 
     model_config = ConfigDict(extra="forbid")
-    kind: Literal["policy", "silence"]
+    kind: Literal["policy", "silence", "drift"]
     subject: str = Field(min_length=1, max_length=256)
     verdict: Literal["approved", "rejected"] = "approved"
     comment: str = Field("", max_length=1000)
@@ -61,8 +62,7 @@ def get_approvals(query: Annotated[ApprovalQuery, Query()], caller: Reader, serv
 def post_verdict(body: VerdictOn, caller: Approver, services: WithServices) -> Response:
     """Decide one of the things that wait."""
     require_log(services)
-    decide = _decide_policy if body.kind == "policy" else _decide_silence
-    intake_id = decide(services, caller, body)
+    intake_id = _DECIDERS[body.kind](services, caller, body)
     audit = None if intake_id is None else confirm(services, intake_id).to_json()
     return json_response({"kind": body.kind, "subject": body.subject, "verdict": body.verdict, "audit": audit}, 201)
 
@@ -93,3 +93,13 @@ def _decide_silence(services: Any, caller: Any, body: VerdictOn) -> int | None:
         services.db, caller.project, body.subject, body.comment, actor_of(caller), services.clock()
     )
     return intake_id
+
+
+def _decide_drift(services: Any, caller: Any, body: VerdictOn) -> int | None:
+    _, intake_id = judge_reference(
+        services.db, caller.project, body.subject, body.verdict, body.comment, actor_of(caller), services.clock()
+    )
+    return intake_id
+
+
+_DECIDERS = {"policy": _decide_policy, "silence": _decide_silence, "drift": _decide_drift}

@@ -21,6 +21,7 @@ from custodes.runtime.drift_references import fit_learner
 from custodes.runtime.drift_stories import MOST_EXPLAINED, tell_story
 from custodes.runtime.store_drift import hold_place
 from custodes.runtime.store_drift_watch import (
+    Learner,
     StoredEpisode,
     count_standing,
     end_episode,
@@ -58,6 +59,8 @@ class WatchDrift:
         self._metrics = metrics
         self._owner = owner
         self._ttl_ns = int(max(60.0, 3 * settings.drift.interval_s) * SECOND_NS)
+        # What each monitor had learned when it could not be fitted; more must come before that is tried again.
+        self._unfit: dict[int, int] = {}
         # How many exchanges each place had when it was last pruned here.
         self._pruned: dict[int, int] = {}
 
@@ -76,7 +79,7 @@ class WatchDrift:
         with self._database.read() as tx:
             learners = list_learners(tx)
             untold = list_untold(tx)
-        fitted = sum(fit_learner(self._database, one, self._settings.drift, held, now_ns) for one in learners)
+        fitted = sum(self._fit(one, held, now_ns) for one in learners)
         for episode in untold:
             self._tell(episode, held, now_ns)
         with self._database.read() as tx:
@@ -89,6 +92,16 @@ class WatchDrift:
         with self._database.read() as tx:
             self._metrics.drift_standing.set(count_standing(tx))
         return DriftReport(fitted, len(untold), ended)
+
+    def _fit(self, learner: Learner, held: Lease, now_ns: int) -> bool:
+        number, learned = learner.monitor.number, learner.monitor.learned
+        if self._unfit.get(number) == learned:
+            return False
+        done = fit_learner(self._database, learner, self._settings.drift, held, now_ns)
+        self._unfit.pop(number, None)
+        if not done:
+            self._unfit[number] = learned
+        return done
 
     def _tell(self, episode: StoredEpisode, held: Lease, now_ns: int) -> None:
         with self._database.read() as tx:

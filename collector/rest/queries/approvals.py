@@ -1,4 +1,4 @@
-"""What waits for a second person: versions in review or on break-glass, and silences of severe incidents."""
+"""What waits for a second person: versions in review or on break-glass, silences, and drift references."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from policies.incident_store import list_silences
 from policies.lifecycle import approvals_needed
 from policies.silences import Silence
 from policies.store import PolicyVersion, list_policy_versions
+from policies.store_drift_references import DriftReference, list_references, require_place
 
 
 def list_pending(tx: ReadTx, project: str, actor: str, now_ns: int) -> list[dict[str, Any]]:
@@ -40,6 +41,7 @@ def list_pending(tx: ReadTx, project: str, actor: str, now_ns: int) -> list[dict
         )
     silences = list_silences(tx, project, ending_after_ns=now_ns)
     rows += [_silence_row(one, actor, now_ns) for one in silences if one.needs_approval()]
+    rows += [_reference_row(tx, one, actor) for one in list_references(tx, project, state="proposed")]
     return sorted(rows, key=lambda row: row["since"])
 
 
@@ -56,6 +58,23 @@ def _silence_row(silence: Silence, actor: str, now_ns: int) -> dict[str, Any]:
         "approvals": [],
         "needed": 1,
         "mine": actor == silence.author,
+    }
+
+
+def _reference_row(tx: ReadTx, reference: DriftReference, actor: str) -> dict[str, Any]:
+    place = require_place(tx, reference.project_id, reference.place_id)
+    return {
+        "kind": "drift",
+        "subject": reference.id,
+        "state": reference.state,
+        "requested_by": reference.requested_by,
+        "since": ns_to_rfc3339(reference.created_ns),
+        "expires_at": None,
+        "matchers": {"service": place.service, "environment": place.environment, "deployment": place.deployment},
+        "reason": reference.reason,
+        "approvals": [],
+        "needed": 1,
+        "mine": actor == reference.requested_by,
     }
 
 
