@@ -5,7 +5,7 @@ from __future__ import annotations
 from urllib.parse import parse_qsl, urlencode, urlsplit
 
 # url_path of every page; "" is the overview.
-PAGE_PATHS = frozenset({"", "traces", "trace", "incidents", "incident", "fairness", "audit"})
+PAGE_PATHS = frozenset({"", "traces", "trace", "incidents", "incident", "fairness", "drift", "audit"})
 
 _LONGEST_TARGET = 512
 

@@ -12,6 +12,7 @@ from ui import session
 from ui.app_pages import (
     approvals,
     audit,
+    drift,
     fairness,
     incident,
     incidents,
@@ -55,6 +56,7 @@ def main() -> None:
                 page("traces", traces.render, "Traces", ":material/account_tree:"),
                 page("trace", trace.render, "Trace", ":material/account_tree:", listed=False),
                 page("fairness", fairness.render, "Fairness", ":material/balance:"),
+                page("drift", drift.render, "Drift", ":material/trending_up:"),
             ],
             "Respond": [
                 page("incidents", incidents.render, "Incidents", ":material/notification_important:"),

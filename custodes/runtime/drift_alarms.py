@@ -48,7 +48,8 @@ def raise_alarm(
         opened = {"severity": incident.severity, "summary": incident.summary}
         _note(tx, incident.id, "opened", opened, now_ns)
     tell_episode(tx, episode.id, story.body, story.onset_ns, incident.id, now_ns)
-    _note(tx, incident.id, EVENT, {"summary": story.summary, **_numbers(episode, story)}, now_ns)
+    told = {"summary": story.summary, "episode_id": episode.id, **_numbers(episode, story)}
+    _note(tx, incident.id, EVENT, told, now_ns)
     append_event(
         tx,
         action=EVENT,

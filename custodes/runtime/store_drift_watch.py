@@ -5,7 +5,7 @@ Functions never commit. Exchanges are named by their span rows, as ``(n,)`` arra
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
@@ -39,7 +39,7 @@ if TYPE_CHECKING:
 _CHUNK: Final = 500
 MOST_NUMBERED: Final = 1_000_000
 """Exchanges behind whose numbers somebody may still look, at most: eight bytes each."""
-_OF_SPANS: Final = {
+_OF_SPANS: Final[Mapping[str, Callable[[Any], float | None]]] = {
     "latency_ms": lambda row: (
         (row.end_ns - row.start_ns) / 1e6 if row.complete and row.end_ns >= row.start_ns else None
     ),

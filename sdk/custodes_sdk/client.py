@@ -14,9 +14,10 @@ import httpx
 
 from custodes_sdk import models as answers
 from custodes_sdk.decoding import decode
+from custodes_sdk.drift import DriftCalls
 from custodes_sdk.governance import API as _API
 from custodes_sdk.governance import STRICT_TIMEOUT_S as _STRICT_TIMEOUT_S
-from custodes_sdk.governance import GovernanceCalls, Moment
+from custodes_sdk.governance import Moment
 from custodes_sdk.governance import path_segment as _segment
 from custodes_sdk.governance import window as _window
 from custodes_sdk.transport import Transport
@@ -25,7 +26,7 @@ from custodes_sdk.transport import Transport
 _VERIFY_TIMEOUT_S = 300.0
 
 
-class Client(GovernanceCalls):
+class Client(DriftCalls):
     """A connection pool to one Custodes server, acting with one API key.
 
     Safe to share between threads. Every method raises ``CustodesSdkError`` and nothing else on failure. Reads are

@@ -43,12 +43,14 @@ def _card(context: session.Context, one: PendingApproval, number: int) -> None:
                     label=f"**{md_escape(one.policy_id)}** {md_escape(short_version(one.version))}",
                     query_params={"id": one.policy_id, "version": one.version},
                 )
+            elif one.kind == "drift":
+                st.badge("Expected change of traffic", icon=":material/trending_up:", color="blue")
             else:
                 st.badge("Silence of severe incidents", icon=":material/notifications_off:", color="blue")
         since = span_text((context.now - one.since).total_seconds())
         asked = f"Asked for by {one.requested_by} {since} ago; {len(one.approvals)} of {one.needed or '?'} approvals."
         st.caption(md_escape(asked, limit=300))
-        if one.kind == "silence":
+        if one.kind in ("silence", "drift"):
             matchers = ", ".join(f"{name} {value}" for name, value in sorted(one.matchers.items()))
             st.caption(md_escape(f"{matchers}: {one.reason}", limit=500))
         if one.expires_at is not None:
@@ -64,6 +66,8 @@ def _card(context: session.Context, one: PendingApproval, number: int) -> None:
 def _approve(context: session.Context, one: PendingApproval, comment: str) -> None:
     if one.kind == "silence":
         context.client.approve_silence(one.subject, comment=comment)
+    elif one.kind == "drift":
+        context.client.approve_drift_reference(one.subject, comment=comment)
     elif one.policy_id is not None and one.version is not None:
         context.client.approve_policy(one.policy_id, one.version, comment=comment)
 

@@ -18,6 +18,7 @@ from ui.components.badges import (
     state_word,
 )
 from ui.components.decide import say_what_was_done
+from ui.components.drift_story import monitor_name
 from ui.components.incident_actions import handle_incident
 from ui.components.incident_story import group_text, short_version, story, timeline, value_text
 from ui.components.safe_text import md_escape, safe_text
@@ -62,6 +63,7 @@ def _header(context: session.Context, incident: IncidentDetail) -> None:
             show_badge(LABELS, incident.label)
         st.caption(md_escape(group_text(incident.group), limit=200), width="content")
     st.info(md_escape(story(incident), limit=1_000), icon=":material/summarize:")
+    _drift(context, incident)
     for one in incident.grouped:
         st.page_link(
             context.pages["incident"],
@@ -69,6 +71,20 @@ def _header(context: session.Context, incident: IncidentDetail) -> None:
             icon=":material/link:",
             query_params={"id": one.id},
         )
+
+
+def _drift(context: session.Context, incident: IncidentDetail) -> None:
+    """Lead to what the drift monitors know: explanation, map, reports, and how to accept the change."""
+    told = [entry.body for entry in incident.timeline if entry.kind == "drift.alarm"]
+    for body in told:
+        episode, monitor = body.get("episode_id"), body.get("monitor")
+        if isinstance(episode, str) and isinstance(monitor, str):
+            st.page_link(
+                context.pages["drift"],
+                label=md_escape(f"What changed: {monitor_name(monitor).lower()}"),
+                icon=":material/trending_up:",
+                query_params={"episode": episode},
+            )
 
 
 def _decisions(incident: IncidentDetail) -> None:

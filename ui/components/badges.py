@@ -65,6 +65,18 @@ GAP_STATES: dict[str, tuple[str, str, Colour]] = {
     "within_tolerance": ("Within tolerance", ":material/check_circle:", "green"),
     "too_few_data": ("Too few data", ":material/hourglass_top:", "gray"),
 }
+DRIFT_STATES: dict[str, tuple[str, str, Colour]] = {
+    "drift": ("Drift", ":material/trending_up:", "red"),
+    "damaged": ("Damaged", ":material/report:", "orange"),
+    "watching": ("Watching", ":material/visibility:", "blue"),
+    "learning": ("Learning", ":material/hourglass_top:", "gray"),
+}
+REFERENCE_STATES: dict[str, tuple[str, str, Colour]] = {
+    "proposed": ("Waits for approval", ":material/how_to_reg:", "yellow"),
+    "active": ("In force", ":material/check_circle:", "green"),
+    "superseded": ("Replaced", ":material/inventory_2:", "gray"),
+    "rejected": ("Turned down", ":material/close:", "orange"),
+}
 DELIVERY_STATES: dict[str, tuple[str, str, Colour]] = {
     "delivered": ("Delivered", ":material/check_circle:", "green"),
     "pending": ("Waiting", ":material/hourglass_top:", "blue"),

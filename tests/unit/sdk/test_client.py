@@ -268,3 +268,46 @@ class TestFairness:
         assert client_for(server).restart_fairness(7, "prompt", "fixed").incidents == ("i",)
         assert server.requests[0].method == "POST"
         assert server.requests[0].url.path == "/api/v1/fairness/restart"
+
+
+class TestDrift:
+    def test_it_reads_monitors_their_course_and_an_explanation(self) -> None:
+        row = {"monitor_id": 7, "place_id": 3, "monitor": "response", "state": "watching", "statistic": 2,
+               "reference": {"id": "r", "version": 1, "source": {"kind": "first", "exchanges": 2000}}}  # fmt: skip
+        course = {"points": [{"at": "2026-11-21T10:00:00Z", "statistic": 0.5, "threshold": 400}]}
+        drawn = {"reference": [[0, 1.5]], "current": [[2.0, 1.0]], "current_exchanges": ["ab", None]}
+        episode = {"id": "e", "monitor_id": 7, "place_id": 3, "monitor": "response", "at": "2026-11-21T10:00:00Z",
+                   "explanation": {"kind": "embedding", "separation": 0.9, "map": drawn}}  # fmt: skip
+        server = Recorder(
+            httpx.Response(200, json={"rules": {"exchanges_per_false_alarm": 9}, "rows": [row]}),
+            httpx.Response(200, json=course),
+            httpx.Response(200, json=episode),
+        )
+        client = client_for(server)
+        found = client.drift(state="watching")
+        assert (found.rules.exchanges_per_false_alarm, found.rows[0].reference.version) == (9, 1)
+        assert client.drift_course(7, start="now-1h").points[0].statistic == 0.5
+        assert dict(server.requests[1].url.params) == {"from": "now-1h", "monitor_id": "7"}
+        told = client.drift_episode("e").explanation
+        assert told is not None
+        assert told.map is not None
+        assert told.map.current_exchanges == ("ab", None)
+
+    def test_a_change_is_expected_by_one_and_approved_by_another(self) -> None:
+        reference = {"id": "r2", "place_id": 3, "version": 2, "state": "proposed", "revision": 1}
+        server = Recorder(httpx.Response(201, json=reference), httpx.Response(200, json=reference))
+        client = client_for(server)
+        assert client.propose_drift_reference(3, "announced last week").version == 2
+        client.approve_drift_reference("r2", comment="yes", revision=1)
+        assert [one.url.path for one in server.requests] == [
+            "/api/v1/drift/references",
+            "/api/v1/drift/references/r2/approve",
+        ]
+        assert server.requests[1].headers["if-match"] == '"1"'
+
+    def test_a_report_comes_as_evidently_made_it(self) -> None:
+        server = Recorder(httpx.Response(202, json={"id": "p", "state": "requested"}), httpx.Response(200, text="<p>"))
+        client = client_for(server)
+        assert client.request_drift_report(7, "e") == "p"
+        assert client.drift_report("p") == b"<p>"
+        assert server.requests[1].url.path == "/api/v1/drift/reports/p/html"

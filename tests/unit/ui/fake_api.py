@@ -28,6 +28,7 @@ def _load(file: str) -> Any:
 
 answers = _load("answers")
 fairness = _load("fairness_answers")
+drift = _load("drift_answers")
 governance = _load("governance_answers")
 
 
@@ -38,6 +39,8 @@ class FakeApi:
         self.story = answers.Story(**story)
         self.key = key
         self.fail = dict(fail or {})
+        # Whether a drift reference waits for approval.
+        self.waiting = False
         self.requests: list[tuple[str, str, dict[str, str]]] = []
         self.bodies: list[tuple[str, Any]] = []
         self.governance = governance.Governance(self.story, answers.VERSION, answers.POLICY, answers.ago)
@@ -77,6 +80,15 @@ class FakeApi:
             ("GET", "overview"): story.empty_overview if story.empty else story.overview,
             ("GET", "fairness"): lambda: fairness.fairness(story),
             ("GET", "fairness/course"): fairness.fairness_course,
+            ("GET", "drift"): lambda: drift.drift(story),
+            ("GET", "drift/course"): drift.course,
+            ("GET", "drift/episodes"): lambda: drift.episodes(story),
+            ("GET", "drift/episodes/e1"): lambda: drift.episode(story),
+            ("GET", "drift/episodes/e2"): lambda: drift.episode(story, ended=True),
+            ("GET", "drift/references"): lambda: drift.references(story, waiting=self.waiting),
+            ("POST", "drift/references"): lambda: drift.references(story, waiting=True)["rows"][0],
+            ("POST", "drift/references/r2/approve"): lambda: drift.references(story, waiting=True)["rows"][0],
+            ("POST", "drift/reports"): lambda: {"id": "p4", "state": "requested"},
             ("GET", "timeseries"): lambda: story.timeseries(params),
             ("GET", "traces"): lambda: story.traces(params),
             ("GET", "incidents"): lambda: story.incidents(params),

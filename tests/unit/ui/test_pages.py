@@ -23,6 +23,8 @@ PAGES = [
     ("incident", {"id": INCIDENT}, "/api/v1/incidents/", "Toxicity above its limit on support\\-bot\\-v7"),
     ("fairness", {}, "/api/v1/fairness", "Fairness"),
     ("fairness", GAP, "/api/v1/fairness", "Refused\\: de and everybody else"),
+    ("drift", {}, "/api/v1/drift", "Drift"),
+    ("drift", {"monitor": "1"}, "/api/v1/drift", "Drift\\: responses of support\\-bot support\\-bot\\-v8"),
     ("policies", {}, "/api/v1/policies", "Policies"),
     ("policy", {"id": "toxicity-spike"}, "/api/v1/policies/", "toxicity\\-spike"),
     ("approvals", {}, "/api/v1/approvals", "Approvals"),
