@@ -16,7 +16,7 @@ from custodes.db import ReadTx, WriteTx
 from custodes.db.tables import approval, policy_backtest
 from policies.store import VersionKey
 
-Kind = Literal["policy", "silence", "drift"]
+Kind = Literal["policy", "silence", "drift", "action"]
 Verdict = Literal["approved", "rejected", "break_glass"]
 
 

@@ -14,6 +14,7 @@ from typing import Any
 from custodes.db import WriteTx
 from custodes.kernel.errors import NotFoundError
 from custodes.kernel.ids import new_uuid7
+from policies.actions.proposals import propose, withdraw_proposals
 from policies.audit.intake import append_event
 from policies.conduct import Conduct
 from policies.decision_store import Decision, Mode, insert_decision
@@ -29,7 +30,7 @@ from policies.incident_store import (
 from policies.incidents import Incident, may_regress, open_incident, regress_incident, resolve_incident
 from policies.notices import ENGINE_ACTOR, Notice, note, send_notices
 from policies.rules.compile import CompiledPolicy
-from policies.store import StoredState
+from policies.store import StoredState, find_policy_version
 
 Values = Mapping[str, Any]
 
@@ -85,9 +86,10 @@ def apply_steps(tx: WriteTx, context: StepContext, steps: Sequence[Step]) -> App
             applied.opened += sum(isinstance(intent, OpenIncident) for intent in one.result.intents)
             applied.resolved += sum(isinstance(intent, ResolveIncident) for intent in one.result.intents)
         incident_id = incident.id if incident else one.before.incident_id
-        applied.decisions += _record_decisions(tx, context, one, incident_id)
+        decided = _record_decisions(tx, context, one, incident_id)
+        applied.decisions += len(decided)
         if incident is not None:
-            notices += _follow(tx, context, incident, one)
+            notices += _follow(tx, context, incident, one, decided[-1])
         is_open = one.result.state.firing_since_ns is not None
         applied.states.append(StoredState(one.before.group, one.result.state, incident_id if is_open else None))
     applied.messages = send_notices(tx, notices, console_url=context.conduct.console_url, now_ns=context.now_ns)
@@ -117,6 +119,7 @@ def _change_incident(
     resolved = resolve_incident(current, reason, context.now_ns)
     update_incident(tx, resolved)
     note(tx, resolved.id, "resolved", {"reason": reason, "was": current.state}, context.now_ns)
+    withdraw_proposals(tx, resolved, reason, context.now_ns)
     return resolved, lead
 
 
@@ -155,7 +158,8 @@ def _id(lead: Incident | None) -> str | None:
     return None if lead is None else lead.id
 
 
-def _record_decisions(tx: WriteTx, context: StepContext, one: Step, incident_id: str | None) -> int:
+def _record_decisions(tx: WriteTx, context: StepContext, one: Step, incident_id: str | None) -> list[str]:
+    made = []
     for transition in one.result.transitions:
         decision = Decision(
             id=new_uuid7(context.now_ns),
@@ -174,22 +178,23 @@ def _record_decisions(tx: WriteTx, context: StepContext, one: Step, incident_id:
             state=one.result.state,
         )
         insert_decision(tx, decision)
+        made.append(decision.id)
         _audit(tx, decision)
         if incident_id is not None:
             note(tx, incident_id, "decision", _decision_note(decision), context.now_ns)
-    return len(one.result.transitions)
+    return made
 
 
-def _follow(tx: WriteTx, context: StepContext, incident: Incident, one: Step) -> list[Notice]:
-    """Note the proposals of a step that changed an incident, and return the notices it leads to."""
+def _follow(tx: WriteTx, context: StepContext, incident: Incident, one: Step, decision_id: str) -> list[Notice]:
+    """Store the proposals of a step that changed an incident, and return the notices it leads to."""
     scope = {} if context.policy is None else dict(context.policy.scope)
     muted = incident.state == "resolved" and incident.was_muted
     notices = []
     for intent in one.result.intents:
         if isinstance(intent, ProposeAction):
-            body = {"action": dict(intent.action.body), "mode": intent.action.mode}
-            kind = "action.shadowed" if intent.action.mode == "shadow" else "action.proposed"
-            note(tx, incident.id, kind, body, context.now_ns)
+            version = find_policy_version(tx, context.project_id, context.policy_id, context.version)
+            author = ENGINE_ACTOR if version is None else version.author
+            propose(tx, incident, intent.action, author=author, decision_id=decision_id, now_ns=context.now_ns)
         elif isinstance(intent, Notify):
             notices.append(Notice(intent.endpoint, intent.event, incident, one.values, scope, muted))
     return notices

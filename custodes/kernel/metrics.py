@@ -103,6 +103,7 @@ class Metrics:
         )
         self.probe_calls = Counter("custodes_probe_calls", "Calls of counterfactual probes", ["outcome"], registry=make)
         self.deliveries = Counter("custodes_webhook_attempts", "Webhook delivery attempts", ["outcome"], registry=make)
+        self.actions = Counter("custodes_actions", "Actions that entered a state", ["state"], registry=make)
         self.outbox_pending = Gauge("custodes_outbox_pending", "Webhook messages not yet delivered", registry=make)
         self.outbox_age_s = Gauge(
             "custodes_outbox_oldest_age_seconds", "Age of the oldest undelivered message", registry=make

@@ -12,9 +12,9 @@ import json
 import os
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import Field, ValidationError, field_validator, model_validator
+from pydantic import AfterValidator, Field, ValidationError, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict, SettingsError
 
 from custodes.kernel.errors import ConfigurationError
@@ -42,6 +42,16 @@ MaskedKind = Literal[
 
 RuleDetector = Literal["refusal", "negative_tone", "language", "pii", "secrets", "injection"]
 """The detectors that can be switched off one by one; a test keeps this and ``detectors.rules.members`` alike."""
+
+
+def _check_networks(value: tuple[str, ...]) -> tuple[str, ...]:
+    for network in value:
+        ipaddress.ip_network(network)
+    return value
+
+
+Networks = Annotated[tuple[str, ...], AfterValidator(_check_networks)]
+"""Networks in CIDR form."""
 
 
 class HttpSettings(_Section):
@@ -243,17 +253,10 @@ class ProbeSettings(_Section):
     tokens_per_day: int = Field(default=100_000, ge=1, description="Most tokens in a day (UTC), prompts and answers.")
     max_output_tokens: int = Field(default=200, ge=1, description="Tokens an answer may have.")
     timeout_s: float = Field(default=60.0, gt=0, le=600, description="Seconds one call may take.")
-    allowed_private_cidrs: tuple[str, ...] = Field(
+    allowed_private_cidrs: Networks = Field(
         default=(), description='Private networks the server may be in, e.g. ["10.1.0.0/16"]; none by default.'
     )
     allow_http: bool = Field(default=False, description="Permit an http:// URL (https:// only otherwise).")
-
-    @field_validator("allowed_private_cidrs")
-    @classmethod
-    def _check_networks(cls, value: tuple[str, ...]) -> tuple[str, ...]:
-        for network in value:
-            ipaddress.ip_network(network)
-        return value
 
     @model_validator(mode="after")
     def _knows_whom_to_ask(self) -> ProbeSettings:
@@ -267,17 +270,52 @@ class WebhookSettings(_Section):
 
     timeout_s: float = Field(default=20.0, gt=0, le=30, description="Seconds one delivery attempt may take.")
     poll_s: float = Field(default=1.0, gt=0, description="Seconds between looks for due deliveries.")
-    allowed_private_cidrs: tuple[str, ...] = Field(
+    allowed_private_cidrs: Networks = Field(
         default=(), description='Private networks webhooks may reach, e.g. ["10.1.0.0/16"]; none by default.'
     )
     allow_http: bool = Field(default=False, description="Permit http:// endpoints (https:// only otherwise).")
 
-    @field_validator("allowed_private_cidrs")
-    @classmethod
-    def _check_networks(cls, value: tuple[str, ...]) -> tuple[str, ...]:
-        for network in value:
-            ipaddress.ip_network(network)
-        return value
+
+class ActionSettings(_Section):
+    """Rollbacks and other actions: where they act, and what keeps them from doing harm."""
+
+    connections_file: Path | None = Field(
+        default=None,
+        description="YAML file that names the servers actions may use; none means webhooks and people only.",
+    )
+    poll_s: float = Field(default=2.0, gt=0, description="Seconds between looks for actions that are due.")
+    timeout_s: float = Field(default=15.0, gt=0, le=60, description="Seconds one call to another server may take.")
+    cooldown_s: float = Field(
+        default=3600.0, ge=0, description="Seconds between two actions on one target, where the policy names none."
+    )
+    per_hour: int = Field(default=4, ge=1, description="Most actions of one project that begin within an hour.")
+    max_share: float = Field(
+        default=0.5, ge=0, le=1, description="Share of the traffic an action may touch without a person's approval."
+    )
+    avoid_s: float = Field(
+        default=86_400.0, ge=0, description="Seconds for which nothing goes back to a version that was rolled back."
+    )
+    recent_s: float = Field(
+        default=86_400.0, gt=0, description="Seconds of past actions by which automation is judged."
+    )
+    min_recent: int = Field(default=4, ge=1, description="Finished actions below which automation is not judged.")
+    failed_share: float = Field(
+        default=0.5, gt=0, le=1, description="Share of recent actions without success at which automation stops."
+    )
+    proposal_s: float = Field(default=86_400.0, gt=0, description="Seconds after which a proposal nobody decided ends.")
+    acknowledge_s: float = Field(
+        default=3600.0, gt=0, description="Seconds the other side has to report what became of an action."
+    )
+    verify_alpha: float = Field(
+        default=0.05,
+        gt=0,
+        lt=1,
+        description="Probability with which a verification may be wrong, however often it looks.",
+    )
+    allowed_private_cidrs: Networks = Field(
+        default=(), description='Private networks that actions may reach, e.g. ["10.1.0.0/16"]; none by default.'
+    )
+    allow_http: bool = Field(default=False, description="Permit http:// connections (https:// only otherwise).")
 
 
 class AuditSettings(_Section):
@@ -325,6 +363,7 @@ class Settings(BaseSettings):
     drift: DriftSettings = DriftSettings()
     probe: ProbeSettings = ProbeSettings()
     webhook: WebhookSettings = WebhookSettings()
+    action: ActionSettings = ActionSettings()
     audit: AuditSettings = AuditSettings()
     log: LogSettings = LogSettings()
 

@@ -30,6 +30,7 @@ from custodes.kernel.clock import Clock, system_clock
 from custodes.kernel.logs import fields, get_logger
 from custodes.kernel.metrics import Metrics
 from custodes.kernel.settings import Settings
+from custodes.runtime.acting import CarryOutActions
 from custodes.runtime.auditing import open_audit_log
 from custodes.runtime.drift import DriftHook
 from custodes.runtime.drift_watch import WatchDrift
@@ -186,6 +187,7 @@ def _build_jobs(
     evaluate = EvaluatePolicies(database, settings, clock, metrics, owner)
     send = SendWebhooks(database, settings.webhook, clock, metrics)
     sequence = SequenceAudit(audit, metrics)
+    act = CarryOutActions(database, settings, audit, clock, metrics, owner)
     watch = WatchFairness(database, settings, clock, metrics, owner)
     drift = WatchDrift(database, settings, clock, metrics, owner)
     probes = []
@@ -199,6 +201,7 @@ def _build_jobs(
             Job("drift", drift.run, settings.drift.interval_s),
             Job("policies", evaluate.run, settings.policy.interval_s),
             Job("webhooks", send.run, settings.webhook.poll_s),
+            Job("actions", act.run, settings.action.poll_s),
             Job("audit", sequence.run, settings.audit.checkpoint_s),
             Job("gauges", lambda: measure_queues(database, metrics, clock), 5.0),
         ],

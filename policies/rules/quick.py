@@ -30,11 +30,8 @@ class _NotSimpleError(Exception):
 
 def make_quick(source: str, names: Sequence[str]) -> Quick | None:
     """Return a function of ``names`` that gives the truth of ``source``; ``None`` if it is not simple."""
-    parser = _Parser(read_tokens(source), {name: f"v{index}" for index, name in enumerate(names)})
-    try:
-        body = parser.alternatives()
-        parser.end()
-    except (_NotSimpleError, RecursionError):
+    body = parse_simple(source, names)
+    if body is None:
         return None
     arguments = [ast.arg(arg=f"v{index}") for index in range(len(names))]
     lambda_ = ast.Lambda(ast.arguments([], arguments, None, [], [], None, []), body)
@@ -42,6 +39,21 @@ def make_quick(source: str, names: Sequence[str]) -> Quick | None:
     # Only the nodes built below can be in it: names of arguments, constants, comparisons and sums.
     made: Quick = eval(compile(expression, "<policy>", "eval"), {"__builtins__": {}})
     return made
+
+
+def parse_simple(source: str, names: Sequence[str]) -> ast.expr | None:
+    """Return a simple predicate as a tree of Python, in which ``v0``, ``v1``, … stand for ``names``.
+
+    In it are ``BoolOp``, ``UnaryOp``, ``Compare`` of two sides, ``BinOp``, ``Name`` and ``Constant``. ``None`` if it is
+    not simple.
+    """
+    parser = _Parser(read_tokens(source), {name: f"v{index}" for index, name in enumerate(names)})
+    try:
+        body = parser.alternatives()
+        parser.end()
+    except (_NotSimpleError, RecursionError):
+        return None
+    return body
 
 
 class _Parser:

@@ -1,6 +1,7 @@
 """Every table, as SQLAlchemy Core objects on one MetaData. Only ``store`` modules use them."""
 
 from custodes.db.tables.access import api_key, idempotency, lease, project
+from custodes.db.tables.actions import action, action_event, action_evidence, action_switch
 from custodes.db.tables.audit import audit_checkpoint, audit_head, audit_intake, audit_leaf, audit_tile
 from custodes.db.tables.base import METADATA
 from custodes.db.tables.content import content_key, content_master
@@ -51,6 +52,10 @@ from custodes.db.tables.traffic import (
 __all__ = [
     "CONTENT_OF_SPAN",
     "METADATA",
+    "action",
+    "action_event",
+    "action_evidence",
+    "action_switch",
     "api_key",
     "approval",
     "audit_checkpoint",

@@ -149,7 +149,7 @@ approval = Table(
     METADATA,
     Column("id", String(36), primary_key=True),
     Column("project_id", String(64), nullable=False),
-    # policy | silence | drift
+    # policy | silence | drift | action
     Column("kind", String(16), nullable=False),
     # What is approved, e.g. "toxicity-spike@sha256:…".
     Column("subject", String(256), nullable=False),

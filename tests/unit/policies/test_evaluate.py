@@ -114,6 +114,7 @@ class TestEvaluateTick:
             "escalated",
             "notification.queued",
             "resolved",
+            "action.cancelled",
             "decision",
             "notification.queued",
         ]

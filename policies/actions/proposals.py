@@ -1,0 +1,80 @@
+"""From what the engine asks for to actions that wait, in the unit of work of the decision.
+
+The key of the episode makes this safe to repeat: a policy that is evaluated twice, or by two processes, asks once.
+"""
+
+from __future__ import annotations
+
+from typing import Any, cast
+
+from custodes.db import WriteTx
+from custodes.kernel.errors import InvalidInputError
+from custodes.kernel.ids import new_uuid7
+from policies.actions.action import Action, ActionMode, ActionState, advance, make_idempotency_key, make_target_key
+from policies.actions.store import insert_action, list_actions_of, update_action
+from policies.actions.traces import ENGINE, leave_trace
+from policies.incidents import Incident
+from policies.rules.compile import ActionSpec
+
+ENDS_WITH_INCIDENT = frozenset({"rollback", "pause"})
+"""Kinds that make no sense any more once the incident is over."""
+
+
+def propose(
+    tx: WriteTx, incident: Incident, spec: ActionSpec, *, author: str, decision_id: str, now_ns: int
+) -> Action | None:
+    """Store what an action of a policy asks for; ``None`` when this episode has asked before.
+
+    In mode ``shadow`` it is stored as what would have been, and never moves. A target that cannot be told is stored
+    as failed, with the reason: a proposal must not vanish.
+    """
+    target = {str(name): str(value) for name, value in cast(dict[str, Any], spec.body.get("target") or {}).items()}
+    problem = ""
+    try:
+        target_key = make_target_key(spec.kind, incident.project_id, target)
+    except InvalidInputError as error:
+        target_key, problem = f"unusable/{incident.project_id}/{incident.policy_id}", str(error)
+    episode = f"{incident.id}:{incident.episode_ns}"
+    state: ActionState = "shadowed" if spec.mode == "shadow" else "proposed"
+    made = Action(
+        id=new_uuid7(now_ns),
+        project_id=incident.project_id,
+        kind=spec.kind,
+        adapter=target.get("adapter", "people"),
+        target_key=target_key,
+        target=target,
+        policy_id=incident.policy_id,
+        version=incident.version,
+        decision_id=decision_id,
+        incident_id=incident.id,
+        group_key=incident.group.key,
+        mode=cast(ActionMode, spec.mode),
+        state=state,
+        author=author,
+        idempotency_key=make_idempotency_key(incident.version, spec.kind, target_key, episode),
+        terms=dict(spec.body),
+        created_ns=now_ns,
+        updated_ns=now_ns,
+        next_ns=None if state == "shadowed" else now_ns,
+        finished_ns=now_ns if state == "shadowed" else None,
+    )
+    if not insert_action(tx, made):
+        return None
+    leave_trace(tx, made, state, ENGINE, now_ns)
+    if problem and state == "proposed":
+        failed = advance(made, "failed", now_ns, problem)
+        update_action(tx, failed)
+        leave_trace(tx, failed, "failed", ENGINE, now_ns)
+        return failed
+    return made
+
+
+def withdraw_proposals(tx: WriteTx, incident: Incident, reason: str, now_ns: int) -> int:
+    """Cancel the rollbacks and pauses that still wait for somebody when their incident is over; return how many."""
+    waiting = list_actions_of(tx, incident_id=incident.id, states=("proposed",))
+    ended = [one for one in waiting if one.kind in ENDS_WITH_INCIDENT]
+    for one in ended:
+        cancelled = advance(one, "cancelled", now_ns, f"the incident ended before anybody agreed: {reason}")
+        update_action(tx, cancelled)
+        leave_trace(tx, cancelled, "cancelled", ENGINE, now_ns)
+    return len(ended)
