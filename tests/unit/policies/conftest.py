@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import partial
 
 import pytest
 from sqlalchemy import select
@@ -77,23 +78,25 @@ Traffic = Callable[..., None]
 @pytest.fixture
 def traffic(database: Database) -> Traffic:
     """Return a function that adds values of one metric and segment to one minute of the roll-ups."""
+    return partial(add_traffic, database)
 
-    def add(
-        minute: int,
-        metric: str,
-        values: Sequence[float | None],
-        *,
-        service: str = "support-bot",
-        environment: str = "prod",
-        deployment: str = "bot-v7",
-        model: str = "m-1",
-        project: str = "default",
-    ) -> None:
-        labels = {"service": service, "environment": environment, "deployment": deployment, "model": model}
-        with database.write() as tx:
-            tx.execute(tx.insert(segment).values(project_id=project, **labels).on_conflict_do_nothing())
-            where = [segment.c.project_id == project, *(segment.c[name] == label for name, label in labels.items())]
-            segment_id = tx.execute(select(segment.c.id).where(*where)).scalar_one()
-            add_to_rollups(tx, [(RollupKey(project, minute, segment_id, metric), value) for value in values])
 
-    return add
+def add_traffic(
+    database: Database,
+    minute: int,
+    metric: str,
+    values: Sequence[float | None],
+    *,
+    service: str = "support-bot",
+    environment: str = "prod",
+    deployment: str = "bot-v7",
+    model: str = "m-1",
+    project: str = "default",
+) -> None:
+    """Add values of one metric and segment to one minute of the roll-ups."""
+    labels = {"service": service, "environment": environment, "deployment": deployment, "model": model}
+    with database.write() as tx:
+        tx.execute(tx.insert(segment).values(project_id=project, **labels).on_conflict_do_nothing())
+        where = [segment.c.project_id == project, *(segment.c[name] == label for name, label in labels.items())]
+        segment_id = tx.execute(select(segment.c.id).where(*where)).scalar_one()
+        add_to_rollups(tx, [(RollupKey(project, minute, segment_id, metric), value) for value in values])
