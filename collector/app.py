@@ -13,6 +13,7 @@ from collector.auth import Authenticator
 from collector.boundary import RequestBoundary
 from collector.otlp_routes import OTLP_PATHS, otlp_routes
 from collector.rest import (
+    actions,
     approvals,
     audit,
     drift,
@@ -20,6 +21,7 @@ from collector.rest import (
     exchanges,
     fairness,
     feedback,
+    gates,
     health,
     incidents,
     keys,
@@ -63,6 +65,8 @@ RESOURCES = (
     policies,
     approvals,
     silences,
+    actions,
+    gates,
     endpoints,
     keys,
     projects,

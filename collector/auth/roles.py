@@ -21,6 +21,9 @@ Permission = Literal[
     "incident_write",
     "silence_write",
     "silence_approve",
+    "action_approve",
+    "action_write",
+    "action_stop",
     "endpoint_read",
     "endpoint_write",
     "keys",
@@ -62,6 +65,11 @@ PERMISSIONS: MappingProxyType[Permission, frozenset[Role]] = MappingProxyType(
         "incident_write": frozenset({"analyst", "approver", "operator"}),
         "silence_write": frozenset({"approver", "operator"}),
         "silence_approve": frozenset({"approver", "operator"}),
+        # Not the administrator, for the reason above.
+        "action_approve": frozenset({"approver"}),
+        "action_write": frozenset({"approver", "operator"}),
+        # Stopping is never wrong for long; letting begin again takes action_approve.
+        "action_stop": frozenset({"approver", "operator", "admin"}),
         # An endpoint's address often carries a secret in its path.
         "endpoint_read": frozenset({"operator", "admin", "auditor"}),
         "endpoint_write": frozenset({"operator", "admin"}),

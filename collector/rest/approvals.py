@@ -23,6 +23,8 @@ from collector.rest.queries.policies import approval_to_json
 from collector.rest.strict import confirm, require_log
 from custodes.kernel.errors import InvalidInputError
 from policies import handling
+from policies.actions.gates import action_rules_of
+from policies.actions.handling import approve_action, refuse_action
 from policies.approval_store import list_approvals
 from policies.conduct import conduct_of, review_of
 from policies.drift_references import judge_reference
@@ -38,10 +40,10 @@ class ApprovalQuery(QueryModel):
 
 
 class VerdictOn(BaseModel):
-    """A verdict on a policy version (``toxicity-spike@sha256:…``), on a silence or on a drift reference (their ids)."""
+    """A verdict on a policy version (``toxicity-spike@sha256:…``), a silence, a drift reference or an action."""
 
     model_config = ConfigDict(extra="forbid")
-    kind: Literal["policy", "silence", "drift"]
+    kind: Literal["policy", "silence", "drift", "action"]
     subject: str = Field(min_length=1, max_length=256)
     verdict: Literal["approved", "rejected"] = "approved"
     comment: str = Field("", max_length=1000)
@@ -86,6 +88,14 @@ def _decide_policy(services: Any, caller: Any, body: VerdictOn) -> int | None:
     return change.intake_id
 
 
+def _decide_action(services: Any, caller: Any, body: VerdictOn) -> int | None:
+    caller.require("action_approve")
+    place = (services.db, caller.project, body.subject, body.comment, actor_of(caller), services.clock())
+    if body.verdict == "approved":
+        return approve_action(*place, action_rules_of(services.settings)).intake_id
+    return refuse_action(*place).intake_id
+
+
 def _decide_silence(services: Any, caller: Any, body: VerdictOn) -> int | None:
     if body.verdict != "approved":
         raise InvalidInputError("a silence is approved, or ended with DELETE /silences/{id}")
@@ -102,4 +112,4 @@ def _decide_drift(services: Any, caller: Any, body: VerdictOn) -> int | None:
     return intake_id
 
 
-_DECIDERS = {"policy": _decide_policy, "silence": _decide_silence, "drift": _decide_drift}
+_DECIDERS = {"policy": _decide_policy, "silence": _decide_silence, "drift": _decide_drift, "action": _decide_action}

@@ -33,6 +33,7 @@ _COMMANDS = {
     "drift": ("custodes.cli.drift", "drift", "Watch a file of texts or embeddings for drift offline."),
     "models": ("custodes.cli.models", "models", "List, import, verify and fetch local model bundles."),
     "policy": ("custodes.cli.policy", "policy", "Lint, test, submit, activate and list policies."),
+    "action": ("custodes.cli.actions", "action", "List, approve, refuse and stop what policies ask for."),
     "audit": ("custodes.cli.audit", "audit", "Checkpoint, prove, export and verify the audit log."),
     "doctor": ("custodes.cli.doctor", "doctor", "What is wrong, and what to do."),
 }

@@ -146,6 +146,15 @@ def approve(action: Action, approver: str, now_ns: int, *, waived: bool = False)
     return advance(action, "approved", now_ns, approver=approver, waived=alone, next_ns=now_ns)
 
 
+def describe_action(action: Action) -> str:
+    """Return what an action would do in a few words, e.g. ``rollback of support-bot@champion from 3 to 2``."""
+    target = action.target
+    where = target.get("model") or target.get("lora") or target.get("repository") or target.get("endpoint") or ""
+    where += f"@{target['alias']}" if "alias" in target else ""
+    versions = f" from {action.from_version} to {action.to_version}" if action.to_version is not None else ""
+    return f"{action.kind}{f' of {where}' if where else ''}{versions}"
+
+
 def make_idempotency_key(version: str, kind: str, target_key: str, episode: str) -> str:
     """Return the key that lets one episode of one policy version ask for one action on one target only once."""
     return hashlib.sha256(orjson.dumps([version, kind, target_key, episode])).hexdigest()

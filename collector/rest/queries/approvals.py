@@ -1,11 +1,13 @@
-"""What waits for a second person: versions in review or on break-glass, silences, and drift references."""
+"""What waits for a second person: versions in review or on break-glass, silences, drift references, actions."""
 
 from __future__ import annotations
 
 from typing import Any
 
+from collector.rest.queries.actions import list_waiting
 from custodes.db import ReadTx
 from custodes.kernel.clock import ns_to_rfc3339
+from policies.actions.action import Action, describe_action
 from policies.approval_store import list_approvals, policy_subject
 from policies.errors import PolicyError
 from policies.incident_store import list_silences
@@ -42,7 +44,25 @@ def list_pending(tx: ReadTx, project: str, actor: str, now_ns: int) -> list[dict
     silences = list_silences(tx, project, ending_after_ns=now_ns)
     rows += [_silence_row(one, actor, now_ns) for one in silences if one.needs_approval()]
     rows += [_reference_row(tx, one, actor) for one in list_references(tx, project, state="proposed")]
+    rows += [_action_row(one, actor) for one in list_waiting(tx, project)]
     return sorted(rows, key=lambda row: row["since"])
+
+
+def _action_row(one: Action, actor: str) -> dict[str, Any]:
+    return {
+        "kind": "action",
+        "subject": one.id,
+        "policy_id": one.policy_id,
+        "version": one.version,
+        "state": one.state,
+        "requested_by": one.author,
+        "since": ns_to_rfc3339(one.created_ns),
+        "expires_at": None if one.next_ns is None else ns_to_rfc3339(one.next_ns),
+        "reason": describe_action(one),
+        "approvals": [],
+        "needed": 1,
+        "mine": actor == one.author,
+    }
 
 
 def _silence_row(silence: Silence, actor: str, now_ns: int) -> dict[str, Any]:
