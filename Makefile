@@ -7,7 +7,7 @@ WORKERS ?= 2
 INPUTS := pyproject.toml constraints.txt sdk/pyproject.toml hatch_build.py
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test check bench fuzz format clean
+.PHONY: help install demo test check bench fuzz mlflow format clean
 
 help: ## List the targets
 	@grep -E '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /\1\t/' | expand -t 12
@@ -32,6 +32,9 @@ bench: $(VENV)/installed-all ## Run every benchmark; tables on stdout, JSON in b
 fuzz: $(VENV)/installed-all ## Send a million mutated requests through the intake (ARGS="--cases N --seed S")
 	@$(BIN)/python -m tests.fuzz.run --cases 1000000 $(ARGS)
 
+mlflow: $(VENV)/installed-all $(VENV)-mlflow/installed ## Test rollbacks against a real MLflow, installed beside .venv
+	@CUSTODES_TEST_MLFLOW=$(abspath $(VENV)-mlflow/bin/mlflow) $(BIN)/python -m pytest -m mlflow $(ARGS)
+
 format: $(VENV)/installed-all ## Sort imports and format
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
@@ -55,4 +58,10 @@ $(VENV)/installed-all: $(BIN)/python $(INPUTS)
 $(VENV)/installed-demo: $(BIN)/python $(INPUTS)
 	@echo "installing Custodes into $(VENV) (a minute or two)"
 	@$(BIN)/python -m pip install $(PIP_FLAGS) -c constraints.txt -e ./sdk -e '.[demo]'
+	@touch $@
+
+$(VENV)-mlflow/installed: $(BIN)/python tests/requirements-mlflow.txt
+	@echo "installing MLflow into $(VENV)-mlflow (a minute or two)"
+	@$(BIN)/python -m venv $(VENV)-mlflow
+	@$(VENV)-mlflow/bin/python -m pip install $(PIP_FLAGS) -r tests/requirements-mlflow.txt
 	@touch $@

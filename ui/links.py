@@ -5,7 +5,9 @@ from __future__ import annotations
 from urllib.parse import parse_qsl, urlencode, urlsplit
 
 # url_path of every page; "" is the overview.
-PAGE_PATHS = frozenset({"", "traces", "trace", "incidents", "incident", "fairness", "drift", "audit"})
+PAGE_PATHS = frozenset(
+    {"", "traces", "trace", "incidents", "incident", "actions", "action", "fairness", "drift", "audit"}
+)
 
 _LONGEST_TARGET = 512
 

@@ -10,6 +10,8 @@ import streamlit as st
 from custodes_sdk import Unauthorized
 from ui import session
 from ui.app_pages import (
+    action,
+    actions,
     approvals,
     audit,
     drift,
@@ -61,6 +63,8 @@ def main() -> None:
             "Respond": [
                 page("incidents", incidents.render, "Incidents", ":material/notification_important:"),
                 page("incident", incident.render, "Incident", ":material/notification_important:", listed=False),
+                page("actions", actions.render, "Actions", ":material/restart_alt:"),
+                page("action", action.render, "Action", ":material/restart_alt:", listed=False),
                 page("silences", silences.render, "Silences", ":material/notifications_off:"),
             ],
             "Govern": [

@@ -1,8 +1,8 @@
 """``/gates/{deployment}``: whether a deployer may go on. It asks; the credentials to act stay with it.
 
 Argo Rollouts reads the document (``jsonPath: "{$.verdict}"``); inconclusive pauses there for a human. Flagger and
-scripts read the status with ``?http=1``. Flagger's hooks are POSTs and a ``rollback`` hook means "roll back" by 2xx, hence
-``?hook=rollback``.
+scripts read the status with ``?http=1``. Flagger's hooks are POSTs, and to a ``rollback`` hook 2xx means "roll back":
+hence ``?hook=rollback``.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The client's calls about policies, incidents, silences and approvals: what people decide.
+"""The client's calls about policies, incidents, silences, approvals and actions: what people decide.
 
 Writes that may meet somebody else's take ``revision``, the one the caller has seen: where the object has moved on, the
 server refuses with ``Conflict`` and changes nothing.
@@ -156,6 +156,60 @@ class GovernanceCalls:
         """Return what people have said, newest first."""
         return self._page(answers.Verdict, "/approvals", {"state": "decided"})
 
+    # Actions and gates
+
+    def actions(
+        self,
+        *,
+        state: str | None = None,
+        policy: str | None = None,
+        incident: str | None = None,
+        cursor: str | None = None,
+        limit: int | None = None,
+    ) -> answers.Page[answers.Action]:
+        """Return one page of actions, newest first; ``state`` is one of theirs, ``open`` or ``all``."""
+        params = {"state": state, "policy": policy, "incident": incident, "cursor": cursor, "limit": limit}
+        return self._page(answers.Action, "/actions", params)
+
+    def action(self, action_id: str) -> answers.ActionDetail:
+        """Return one action with decision, incident, verdicts, events, evidence and audit leaves."""
+        return decode(answers.ActionDetail, self._transport.get(f"{API}/actions/{path_segment(action_id)}"))
+
+    def approve_action(self, action_id: str, *, comment: str = "", revision: int | None = None) -> answers.Action:
+        """Agree to an action of a policy somebody else wrote; it begins at once."""
+        return self._on_action(action_id, "approve", {"comment": comment}, revision)
+
+    def refuse_action(self, action_id: str, *, reason: str, revision: int | None = None) -> answers.Action:
+        """Turn an action down."""
+        return self._on_action(action_id, "refuse", {"reason": reason}, revision)
+
+    def cancel_action(self, action_id: str, *, reason: str, revision: int | None = None) -> answers.Action:
+        """Call an action off that has not been sent."""
+        return self._on_action(action_id, "cancel", {"reason": reason}, revision)
+
+    def finish_action(
+        self, action_id: str, *, result: str = "done", detail: str = "", revision: int | None = None
+    ) -> answers.Action:
+        """Say what became of work that people do: ``done`` or ``failed``."""
+        return self._on_action(action_id, "done", {"result": result, "detail": detail}, revision)
+
+    def action_switch(self) -> answers.ActionSwitches:
+        """Return whether actions are stopped."""
+        return decode(answers.ActionSwitches, self._transport.get(f"{API}/actions/switch"))
+
+    def stop_actions(self, *, reason: str) -> answers.ActionSwitch:
+        """Stop all actions of the project; what was agreed to and not sent is called off."""
+        return self._switch_actions(True, reason)
+
+    def resume_actions(self, *, reason: str) -> answers.ActionSwitch:
+        """Let actions begin again."""
+        return self._switch_actions(False, reason)
+
+    def gate(self, deployment: str, *, policy: str | None = None) -> answers.Gate:
+        """Return whether a deployment may go on."""
+        answer = self._transport.get(f"{API}/gates/{path_segment(deployment)}", {"policy": policy})
+        return decode(answers.Gate, answer)
+
     # Policies
 
     def policies(self) -> answers.Page[answers.Policy]:
@@ -234,6 +288,16 @@ class GovernanceCalls:
     ) -> answers.Incident:
         path = f"{API}/incidents/{path_segment(incident_id)}/{action}"
         return decode(answers.Incident, self._transport.send("POST", path, json=body, headers=_if_match(revision)))
+
+    def _on_action(self, action_id: str, verb: str, body: Mapping[str, Any], revision: int | None) -> answers.Action:
+        path = f"{API}/actions/{path_segment(action_id)}/{verb}"
+        return decode(answers.Action, self._decide(path, body, revision))
+
+    def _switch_actions(self, stopped: bool, reason: str) -> answers.ActionSwitch:
+        body = {"stopped": stopped, "reason": reason}
+        path = f"{API}/actions/switch"
+        answer = self._transport.send("PUT", path, json=body, read_timeout_s=STRICT_TIMEOUT_S)
+        return decode(answers.ActionSwitch, answer)
 
     def _decide(self, path: str, body: Mapping[str, Any] | None, revision: int | None) -> Any:
         headers = _if_match(revision)

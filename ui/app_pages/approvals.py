@@ -9,7 +9,7 @@ import streamlit as st
 from custodes_sdk.models import PendingApproval, Verdict
 from ui import session
 from ui.components import states
-from ui.components.badges import POLICY_STATES, show_badge
+from ui.components.badges import ACTION_STATES, POLICY_STATES, show_badge
 from ui.components.decide import attempt, comment_form, say_what_was_done
 from ui.components.incident_story import short_version
 from ui.components.safe_text import md_escape
@@ -26,7 +26,9 @@ def render(context: session.Context) -> None:
     waiting = context.client.pending_approvals().rows
     if not waiting:
         states.empty(
-            "Nothing waits for approval", "New versions of policies appear here.", icon=":material/how_to_reg:"
+            "Nothing waits for approval",
+            "New versions of policies and proposed actions appear here.",
+            icon=":material/how_to_reg:",
         )
     for number, one in enumerate(waiting):
         _card(context, one, number)
@@ -36,7 +38,14 @@ def render(context: session.Context) -> None:
 def _card(context: session.Context, one: PendingApproval, number: int) -> None:
     with st.container(border=True, gap="small"):
         with st.container(horizontal=True, vertical_alignment="center"):
-            if one.kind == "policy" and one.policy_id is not None and one.version is not None:
+            if one.kind == "action":
+                show_badge(ACTION_STATES, one.state)
+                st.page_link(
+                    context.pages["action"],
+                    label=f"**{md_escape(one.reason or 'Action', limit=200)}**",
+                    query_params={"id": one.subject},
+                )
+            elif one.kind == "policy" and one.policy_id is not None and one.version is not None:
                 show_badge(POLICY_STATES, "break_glass" if one.expires_at else one.state)
                 st.page_link(
                     context.pages["policy"],
@@ -68,6 +77,8 @@ def _approve(context: session.Context, one: PendingApproval, comment: str) -> No
         context.client.approve_silence(one.subject, comment=comment)
     elif one.kind == "drift":
         context.client.approve_drift_reference(one.subject, comment=comment)
+    elif one.kind == "action":
+        context.client.approve_action(one.subject, comment=comment)
     elif one.policy_id is not None and one.version is not None:
         context.client.approve_policy(one.policy_id, one.version, comment=comment)
 

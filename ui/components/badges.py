@@ -48,6 +48,21 @@ SILENCE_STATES: dict[str, tuple[str, str, Colour]] = {
     "needs_approval": ("Half in force", ":material/how_to_reg:", "yellow"),
     "ended": ("Over", ":material/notifications:", "gray"),
 }
+ACTION_STATES: dict[str, tuple[str, str, Colour]] = {
+    "shadowed": ("In shadow", ":material/visibility:", "gray"),
+    "proposed": ("Waits for approval", ":material/front_hand:", "yellow"),
+    "approved": ("Approved", ":material/how_to_reg:", "blue"),
+    "snapshot": ("Evidence taken", ":material/photo_camera:", "blue"),
+    "sent": ("Sent", ":material/outbox:", "blue"),
+    "acknowledged": ("Done, not verified yet", ":material/task_alt:", "blue"),
+    "verifying": ("Being verified", ":material/hourglass_top:", "blue"),
+    "helped": ("Helped", ":material/check_circle:", "green"),
+    "not_helped": ("Did not help", ":material/error:", "red"),
+    "inconclusive": ("Nobody can tell", ":material/help:", "orange"),
+    "refused": ("Refused", ":material/block:", "gray"),
+    "cancelled": ("Called off", ":material/close:", "gray"),
+    "failed": ("Failed", ":material/report:", "red"),
+}
 LABELS: dict[str, tuple[str, str, Colour]] = {
     "true_alarm": ("True alarm", ":material/thumb_up:", "green"),
     "false_alarm": ("False alarm", ":material/thumb_down:", "orange"),

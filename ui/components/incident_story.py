@@ -15,7 +15,7 @@ from ui.moments import clock_text, span_text, stamp_text
 
 _SHORT_VERSION = 12
 _LONGEST_DETAIL = 600
-_ICONS = {
+STEP_ICONS = {
     "opened": ":material/notifications_active:",
     "escalated": ":material/priority_high:",
     "decision": ":material/gavel:",
@@ -38,6 +38,20 @@ _ICONS = {
     "notification.skipped": ":material/notifications_off:",
     "action.proposed": ":material/front_hand:",
     "action.shadowed": ":material/visibility:",
+    "action.planned": ":material/route:",
+    "action.held": ":material/front_hand:",
+    "action.approved": ":material/how_to_reg:",
+    "action.refused": ":material/block:",
+    "action.cancelled": ":material/close:",
+    "action.snapshot": ":material/photo_camera:",
+    "action.sent": ":material/outbox:",
+    "action.attempted": ":material/outbox:",
+    "action.acknowledged": ":material/task_alt:",
+    "action.verifying": ":material/hourglass_top:",
+    "action.helped": ":material/check_circle:",
+    "action.not_helped": ":material/error:",
+    "action.inconclusive": ":material/help:",
+    "action.failed": ":material/report:",
 }
 
 
@@ -106,7 +120,7 @@ def timeline(entries: Sequence[TimelineEntry]) -> None:
         with st.expander(
             label,
             type="step",
-            icon=_ICONS.get(entry.kind, ":material/radio_button_checked:"),
+            icon=STEP_ICONS.get(entry.kind, ":material/radio_button_checked:"),
             expanded=True,
             key=f"step_{number}",
         ):

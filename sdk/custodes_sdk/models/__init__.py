@@ -1,5 +1,6 @@
 """What the server answers, as frozen dataclasses."""
 
+from custodes_sdk.models.actions import Action, ActionDetail, ActionEvent, ActionSwitch, ActionSwitches, Gate
 from custodes_sdk.models.audit import AuditEntry, AuditStatus, AuditVerification, InclusionProof
 from custodes_sdk.models.drift import (
     Drift,
@@ -73,6 +74,11 @@ from custodes_sdk.models.scores import AuditReceipt, DetectorRef, EvidenceSpan, 
 from custodes_sdk.models.traces import Feedback, Message, Span, Trace, TraceRow
 
 __all__ = [
+    "Action",
+    "ActionDetail",
+    "ActionEvent",
+    "ActionSwitch",
+    "ActionSwitches",
     "AuditEntry",
     "AuditReceipt",
     "AuditStatus",
@@ -112,6 +118,7 @@ __all__ = [
     "GapInterval",
     "GapPoint",
     "GapStratum",
+    "Gate",
     "GroupedIncident",
     "Health",
     "Incident",

@@ -152,12 +152,46 @@ class Governance:
         }  # fmt: skip
         return {"rows": [] if self.story.empty else [row], "next_cursor": None}
 
+    def action(self) -> dict[str, Any]:
+        return {
+            "id": "a-1", "kind": "rollback", "adapter": "mlflow", "state": "proposed", "mode": "propose",
+            "target": {"adapter": "mlflow", "model": self.story.name, "alias": "champion"},
+            "reason": self._text, "policy_id": POLICY_ID, "policy_version": self.version, "incident_id": "i-1",
+            "group": {"deployment": f"{self.story.name}-v7"}, "author": "ann@example.org", "approver": None,
+            "from_version": "7", "to_version": "6", "deployment": f"{self.story.name}-v6", "traffic_share": 0.4,
+            "evidence_digest": "e" * 64, "revision": 2, "created_at": self.ago(minutes=5),
+            "planned_at": self.ago(minutes=4),
+            "finding": {
+                "deployment": f"{self.story.name}-v6", "expr": "tox_p95 < 0.60", "n": 210, "needed": 50,
+                "alpha": 0.05, "intervals": {"tox_p95": [0.02, 0.31], "p95_ms": [12.0, None]},
+            },
+        }  # fmt: skip
+
+    def action_detail(self) -> dict[str, Any]:
+        decision = {
+            "id": "d-1", "policy_id": POLICY_ID, "policy_version": self.version, "at": self.ago(minutes=5),
+            "from_state": "pending", "to_state": "firing", "values": {"tox_p95": 0.91, "n": 212.0},
+            "reason": "when holds for 5m", "group": {}, "mode": "live", "incident_id": "i-1",
+        }  # fmt: skip
+        event = {
+            "at": self.ago(minutes=4), "kind": "planned", "actor": "action-worker",
+            "body": {"state": "proposed", "reason": self._text},
+        }  # fmt: skip
+        return self.action() | {
+            "decision": decision, "incident": self.story.incident_row(), "approvals": [], "events": [event],
+            "evidence": {"group": {"deployment": self._text}}, "audit_seqs": [12, 15],
+            "switches": [], "terms": {},
+        }  # fmt: skip
+
+    def switch(self) -> dict[str, Any]:
+        return {"stopped": False, "switches": []}
+
     def answer(self, method: str, parts: list[str], params: Mapping[str, str]) -> Any:
-        """Return the document for a request below one of the three resources; ``None`` when there is none."""
+        """Return the document for a request below one of the four resources; ``None`` when there is none."""
         if parts[0] == "policies" and len(parts) >= 2 and parts[1] != POLICY_ID:
             return None
         if method != "GET":
-            changed = self.silences()["rows"][0] if parts[0] == "silences" else self.row()
+            changed = {"silences": lambda: self.silences()["rows"][0], "actions": self.action}.get(parts[0], self.row)()
             return changed | {"audit": {"seq": 9, "checkpoint_size": 10}}
         name = "/".join(part if not part.startswith("sha256") else "V" for part in parts)
         named = f"policies/{POLICY_ID}"
@@ -170,6 +204,9 @@ class Governance:
             f"{named}/versions/V/backtest": self.backtest,
             "approvals": lambda: self.approvals(params),
             "silences": self.silences,
+            "actions": lambda: {"rows": [] if self.story.empty else [self.action()], "next_cursor": None},
+            "actions/switch": self.switch,
+            "actions/a-1": self.action_detail,
         }
         found = documents.get(name)
         return None if found is None else found()

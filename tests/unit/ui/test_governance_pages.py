@@ -141,3 +141,46 @@ class TestHandling:
             ("notes", {"text": "Called the vendor."}),
             ("clocks", {"name": "gdpr-breach", "aware_at": None}),
         ]
+
+
+class TestActions:
+    def test_they_say_what_was_asked_for_and_how_it_stands(self, open_console: Console) -> None:
+        frame = open_console("actions").dataframe[0].value
+        assert list(frame["State"]) == ["Waits for approval"]
+        assert list(frame["What"]) == ["Rollback of support-bot@champion from 7 to 6"]
+
+    def test_they_are_stopped_with_a_reason(self, open_console: Console, fake_module: Any) -> None:
+        api = fake_module.FakeApi()
+        app = open_console("actions", api)
+        press(app, "Stop all actions")
+        assert "Write at least 3 characters" in words(app)
+        app.text_input(key="text_switch").input("drill")
+        press(app, "Stop all actions")
+        assert api.bodies == [("/api/v1/actions/switch", {"stopped": True, "reason": "drill"})]
+
+
+class TestAction:
+    def test_it_shows_the_chain_from_the_scores_to_the_verdict(self, open_console: Console) -> None:
+        app = open_console("action", id="a-1")
+        said = words(app)
+        assert "when n was 212, tox_p95 was 0.91: when holds for 5m" in said
+        facts = {row[0]: row[1] for table in app.table for row in table.value.itertuples(index=False) if len(row) == 2}
+        plain = {name.replace("\\", ""): value.replace("\\", "") for name, value in facts.items()}
+        assert plain["tox_p95 lies between"] == "0.02 and 0.31"
+        assert plain["p95_ms lies between"] == "12 and no bound"
+        assert plain["Values so far"] == "210 of at least 50"
+
+    def test_it_is_approved_with_the_revision_that_was_shown(self, open_console: Console, fake_module: Any) -> None:
+        api = fake_module.FakeApi()
+        app = open_console("action", api, id="a-1")
+        app.text_input(key="text_approve").input("agreed")
+        press(app, "Approve")
+        assert api.bodies == [("/api/v1/actions/a-1/approve", {"comment": "agreed"})]
+        assert "It begins now." in words(app)
+
+    def test_it_is_refused_with_a_reason(self, open_console: Console, fake_module: Any) -> None:
+        api = fake_module.FakeApi()
+        app = open_console("action", api, id="a-1")
+        app.text_input(key="text_refuse").input("a false alarm")
+        press(app, "Refuse")
+        assert api.bodies == [("/api/v1/actions/a-1/refuse", {"reason": "a false alarm"})]

@@ -29,6 +29,8 @@ PAGES = [
     ("policy", {"id": "toxicity-spike"}, "/api/v1/policies/", "toxicity\\-spike"),
     ("approvals", {}, "/api/v1/approvals", "Approvals"),
     ("silences", {}, "/api/v1/silences", "Silences"),
+    ("actions", {}, "/api/v1/actions", "Actions"),
+    ("action", {"id": "a-1"}, "/api/v1/actions/a-1", "Rollback of support\\-bot@\u2060champion from 7 to 6"),
     ("audit", {}, "/api/v1/audit/status", "Audit log"),
     ("audit", {"seq": "18230"}, "/api/v1/audit/", "Audit log"),
 ]
