@@ -33,7 +33,7 @@ fuzz: $(VENV)/installed-all ## Send a million mutated requests through the intak
 	@$(BIN)/python -m tests.fuzz.run --cases 1000000 $(ARGS)
 
 mlflow: $(VENV)/installed-all $(VENV)-mlflow/installed ## Test rollbacks against a real MLflow, installed beside .venv
-	@CUSTODES_TEST_MLFLOW=$(abspath $(VENV)-mlflow/bin/mlflow) $(BIN)/python -m pytest -m mlflow $(ARGS)
+	@TEST_MLFLOW_PROGRAM=$(abspath $(VENV)-mlflow/bin/mlflow) $(BIN)/python -m pytest -m mlflow $(ARGS)
 
 format: $(VENV)/installed-all ## Sort imports and format
 	$(BIN)/ruff check --fix .

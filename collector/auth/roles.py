@@ -21,6 +21,7 @@ Permission = Literal[
     "incident_write",
     "silence_write",
     "silence_approve",
+    "review_write",
     "action_approve",
     "action_write",
     "action_stop",
@@ -65,6 +66,8 @@ PERMISSIONS: MappingProxyType[Permission, frozenset[Role]] = MappingProxyType(
         "incident_write": frozenset({"analyst", "approver", "operator"}),
         "silence_write": frozenset({"approver", "operator"}),
         "silence_approve": frozenset({"approver", "operator"}),
+        # Who judges an answer has read it.
+        "review_write": frozenset({"analyst"}),
         # Not the administrator, for the reason above.
         "action_approve": frozenset({"approver"}),
         "action_write": frozenset({"approver", "operator"}),

@@ -34,6 +34,7 @@ _COMMANDS = {
     "models": ("custodes.cli.models", "models", "List, import, verify and fetch local model bundles."),
     "policy": ("custodes.cli.policy", "policy", "Lint, test, submit, activate and list policies."),
     "action": ("custodes.cli.actions", "action", "List, approve, refuse and stop what policies ask for."),
+    "dataset": ("custodes.cli.datasets", "dataset", "Export reviewed exchanges for fine-tuning, and ask for training."),
     "audit": ("custodes.cli.audit", "audit", "Checkpoint, prove, export and verify the audit log."),
     "doctor": ("custodes.cli.doctor", "doctor", "What is wrong, and what to do."),
 }

@@ -1,9 +1,11 @@
-"""Guarded actions.
+"""Guarded actions, reviews and data sets.
 
 Why: policies ask for rollbacks, and nothing carried them out. An action has a life of its own from proposal to
 verification, evidence that is taken before it acts, and switches that stop all of them. What must never happen is
 refused here, in constraints and triggers, so that no mistake in code can make it happen: an approval by the author, two
 actions on one target, an action without evidence, a step that was skipped, a step while the switch is off.
+
+What people judge answers to be is kept too, and which exchange went into which data set for fine-tuning.
 """
 
 from __future__ import annotations
@@ -147,6 +149,49 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("project_id", name=op.f("pk_action_switch")),
     )
     _guard()
+    _create_datasets()
+
+
+def _create_datasets() -> None:
+    op.create_table(
+        "review",
+        sa.Column("id", sa.String(length=36), nullable=False),
+        sa.Column("project_id", sa.String(length=64), nullable=False),
+        sa.Column("trace_id", sa.LargeBinary(length=16), nullable=False),
+        sa.Column("span_id", sa.LargeBinary(length=8), nullable=False),
+        sa.Column("reviewer", sa.String(length=128), nullable=False),
+        sa.Column("verdict", sa.String(length=8), nullable=False),
+        sa.Column("at_ns", sa.BigInteger(), nullable=False),
+        sa.Column("codec", sa.Integer(), nullable=True),
+        sa.Column("key_id", sa.LargeBinary(length=16), nullable=True),
+        sa.Column("body", sa.LargeBinary(), nullable=True),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_review")),
+    )
+    op.create_index("ix_review_project_id_trace_id_span_id", "review", ["project_id", "trace_id", "span_id"])
+    op.create_index("ix_review_project_id_at_ns", "review", ["project_id", "at_ns"])
+    op.create_table(
+        "dataset",
+        sa.Column("id", sa.String(length=36), nullable=False),
+        sa.Column("project_id", sa.String(length=64), nullable=False),
+        sa.Column("author", sa.String(length=128), nullable=False),
+        sa.Column("format", sa.String(length=32), nullable=False),
+        sa.Column("rows", sa.BigInteger(), nullable=False),
+        sa.Column("sha256", sa.String(length=64), nullable=False),
+        sa.Column("manifest", sa.LargeBinary(), nullable=False),
+        sa.Column("created_ns", sa.BigInteger(), nullable=False),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_dataset")),
+    )
+    op.create_index("ix_dataset_project_id_created_ns", "dataset", ["project_id", "created_ns"])
+    op.create_table(
+        "dataset_row",
+        sa.Column("dataset_id", sa.String(length=36), nullable=False),
+        sa.Column("n", sa.BigInteger(), autoincrement=False, nullable=False),
+        sa.Column("trace_id", sa.LargeBinary(length=16), nullable=False),
+        sa.Column("span_id", sa.LargeBinary(length=8), nullable=False),
+        sa.ForeignKeyConstraint(["dataset_id"], ["dataset.id"], name=op.f("fk_dataset_row_dataset_id_dataset")),
+        sa.PrimaryKeyConstraint("dataset_id", "n", name=op.f("pk_dataset_row")),
+    )
+    op.create_index("ix_dataset_row_trace_id_span_id", "dataset_row", ["trace_id", "span_id"])
 
 
 def _guard() -> None:
@@ -208,6 +253,8 @@ def _row_number() -> sa.types.TypeEngine[int]:
 
 
 def downgrade() -> None:
+    for table in ("dataset_row", "dataset", "review"):
+        op.drop_table(table)
     for table in ("action_switch", "action_evidence", "action_event", "action"):
         op.drop_table(table)
     if op.get_bind().dialect.name == "postgresql":

@@ -56,12 +56,8 @@ class GitHubAdapter:
             found = self._find_run(path, order)
             if found is not None:
                 return found
-        inputs = {"action_id": order.action_id, "from_version": order.from_version or ""}
-        body = {
-            "ref": order.target.get("ref", "main"),
-            "inputs": {**inputs, "to_version": order.to_version or ""},
-            "return_run_details": True,
-        }
+        inputs = {"action_id": order.action_id, **inputs_of(order)}
+        body = {"ref": order.target.get("ref", "main"), "inputs": inputs, "return_run_details": True}
         answer = self._client.call("POST", f"{path}/dispatches", body, headers=_HEADERS)
         if not isinstance(answer, Answer) or not answer.is_success:
             return _explain(answer, "the workflow was not started")
@@ -113,6 +109,13 @@ def versions_named(target: Mapping[str, str]) -> Plan:
     if pattern is not None and not candidates:
         deployments = {"": pattern}
     return Plan(target.get("from"), candidates, deployments, has_versions=bool(candidates))
+
+
+def inputs_of(order: Order) -> dict[str, str]:
+    """Return what a job is told beside its id: the data set to train on, or the versions to go from and to."""
+    if "dataset" in order.target:
+        return {"dataset": order.target["dataset"], "sha256": order.target.get("sha256", "")}
+    return {"from_version": order.from_version or "", "to_version": order.to_version or ""}
 
 
 def _workflow_path(target: Mapping[str, str]) -> str:

@@ -11,7 +11,7 @@ from urllib.parse import quote, urlencode
 
 from custodes.kernel.clock import SECOND_NS, ns_to_rfc3339
 from policies.actions.adapters import Done, Order, Plan, Refused, Result, TryLater, Waiting, checked_name
-from policies.actions.github import versions_named
+from policies.actions.github import inputs_of, versions_named
 from policies.actions.http import Answer, JsonClient, NoAnswer
 from policies.errors import EndpointError
 
@@ -49,11 +49,8 @@ class GitLabAdapter:
             found = self._find_pipeline(path, order)
             if found is not None:
                 return found
-        variables = {
-            _VARIABLE: order.action_id,
-            "CUSTODES_FROM_VERSION": order.from_version or "",
-            "CUSTODES_TO_VERSION": order.to_version or "",
-        }
+        told = {f"CUSTODES_{name.upper()}": value for name, value in inputs_of(order).items()}
+        variables = {_VARIABLE: order.action_id, **told}
         body = {
             "ref": order.target.get("ref", "main"),
             "variables": [{"key": key, "value": value} for key, value in variables.items()],

@@ -5,17 +5,21 @@ The key of the episode makes this safe to repeat: a policy that is evaluated twi
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any, cast
 
-from custodes.db import WriteTx
-from custodes.kernel.errors import InvalidInputError
+from custodes.db import Database, WriteTx
+from custodes.kernel.errors import ConflictError, InvalidInputError
 from custodes.kernel.ids import new_uuid7
 from policies.actions.action import Action, ActionMode, ActionState, advance, make_idempotency_key, make_target_key
 from policies.actions.store import insert_action, list_actions_of, update_action
 from policies.actions.traces import ENGINE, leave_trace
+from policies.actors import Actor
 from policies.incidents import Incident
 from policies.rules.compile import ActionSpec
 
+TRAINERS = frozenset({"webhook", "github", "gitlab"})
+"""Adapters that start jobs."""
 ENDS_WITH_INCIDENT = frozenset({"rollback", "pause"})
 """Kinds that make no sense any more once the incident is over."""
 
@@ -78,3 +82,42 @@ def withdraw_proposals(tx: WriteTx, incident: Incident, reason: str, now_ns: int
         update_action(tx, cancelled)
         leave_trace(tx, cancelled, "cancelled", ENGINE, now_ns)
     return len(ended)
+
+
+def propose_training(
+    db: Database, project_id: str, dataset: Mapping[str, str], target: Mapping[str, str], actor: Actor, now_ns: int
+) -> tuple[Action, int]:
+    """Ask for a training run on a data set; somebody else has to agree. Returns it and its audit event's number.
+
+    ``dataset`` holds ``id``, ``sha256`` and ``format``; ``target`` names an adapter that starts jobs. Raises
+    ``ConflictError`` when this data set was sent to this target before.
+    """
+    if target.get("adapter") not in TRAINERS:
+        raise InvalidInputError(f"training is started by one of {', '.join(sorted(TRAINERS))}")
+    named = {**target, "dataset": dataset["id"], "sha256": dataset["sha256"]}
+    target_key = make_target_key("finetune", project_id, named)
+    made = Action(
+        id=new_uuid7(now_ns),
+        project_id=project_id,
+        kind="finetune",
+        adapter=target["adapter"],
+        target_key=target_key,
+        target=named,
+        policy_id="",
+        version="",
+        decision_id="",
+        incident_id="",
+        group_key="{}",
+        mode="propose",
+        state="proposed",
+        author=actor.name,
+        idempotency_key=make_idempotency_key(dataset["sha256"], "finetune", target_key, project_id),
+        terms={"kind": "finetune", "target": named, "mode": "propose"},
+        created_ns=now_ns,
+        updated_ns=now_ns,
+        next_ns=now_ns,
+    )
+    with db.write() as tx:
+        if not insert_action(tx, made):
+            raise ConflictError("this data set was proposed to this trainer before; see the actions")
+        return made, leave_trace(tx, made, "proposed", actor, now_ns, {"dataset": dict(dataset)})

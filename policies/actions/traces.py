@@ -28,7 +28,8 @@ def leave_trace(
         "mode": action.mode,
     }
     entry = IncidentEvent(action.incident_id, now_ns, f"action.{kind}"[:32], actor.name, {**shown, **said})
-    insert_incident_event(tx, entry)
+    if action.incident_id:  # Training is asked for by people, without an incident.
+        insert_incident_event(tx, entry)
     facts = {
         "policy": action.policy_id,
         "policy_version": action.version,

@@ -5,6 +5,7 @@ from custodes.db.tables.actions import action, action_event, action_evidence, ac
 from custodes.db.tables.audit import audit_checkpoint, audit_head, audit_intake, audit_leaf, audit_tile
 from custodes.db.tables.base import METADATA
 from custodes.db.tables.content import content_key, content_master
+from custodes.db.tables.datasets import dataset, dataset_row, review
 from custodes.db.tables.drift import (
     drift_chunk,
     drift_episode,
@@ -66,6 +67,8 @@ __all__ = [
     "content_block",
     "content_key",
     "content_master",
+    "dataset",
+    "dataset_row",
     "decision",
     "delivery_attempt",
     "detector",
@@ -106,6 +109,7 @@ __all__ = [
     "policy_version",
     "price",
     "project",
+    "review",
     "rollup_minute",
     "rollup_version",
     "score",

@@ -21,6 +21,11 @@ keep_firing_for: 1m
 no_data: ok        # a deployment that was taken back gets no more traffic, and insults nobody
 actions:
   - {kind: webhook, endpoint: demo-receiver}
+  - kind: rollback
+    target: {adapter: mlflow, model: support-bot, alias: champion}
+    mode: propose
+    limits: {cooldown: 5m, per_hour: 4}
+    verify: {expr: "tox_rate < 0.15", after: 10s, min_n: 20, within: 20m}
 tests:
   - name: a few insults among many answers fire, silence afterwards clears
     step: 10s

@@ -8,9 +8,14 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTrace
 
 from custodes.runtime.demo.history import QUARTER_NS, history_turns, quarters, turns_to_request
 from custodes.runtime.demo.policies import POLICIES
+from custodes.runtime.demo.registry import BAD, GOOD, Registry, RegistryClient
 from custodes.runtime.demo.script import CUT_OFF_GROUP, SERVICES, play_turn
-from custodes.runtime.demo.simulator import CYCLE_S, TOXIC_FROM_S, TOXIC_UNTIL_S, is_toxic
+from custodes.runtime.demo.simulator import CYCLE_S, TOXIC_FROM_S, TOXIC_UNTIL_S, Deployment, is_toxic
+from policies.actions.adapters import Done, Order, Plan
+from policies.actions.http import JsonClient
+from policies.actions.mlflow import MlflowAdapter
 from policies.check import test_text as run_policy_tests
+from policies.hooks.address import AddressRules
 
 
 class TestScript:
@@ -64,3 +69,47 @@ class TestPolicies:
         for text in POLICIES:
             report = run_policy_tests(text, "demo.yaml")
             assert report.passed, report
+
+
+class TestDeployment:
+    def test_it_serves_what_the_alias_names_whoever_moved_it(self) -> None:
+        registry = Registry()
+        registry.start()
+        try:
+            client = RegistryClient(registry.url)
+            client.prepare()
+            times = iter(range(0, 100, 2))
+            deployment = Deployment(client, lambda: float(next(times)))
+            assert not deployment.serves_bad(False)
+            assert deployment.serves_bad(True)
+            client.deploy(GOOD)
+            assert not deployment.serves_bad(True)
+            # The deployer's wish has not changed, so it does not undo the rollback.
+            assert not deployment.serves_bad(True)
+            assert client.serving() == GOOD
+        finally:
+            registry.stop()
+
+    def test_it_stays_as_it_was_when_the_registry_is_gone(self) -> None:
+        registry = Registry()
+        url = registry.url
+        registry.stop()
+        deployment = Deployment(RegistryClient(url))
+        assert not deployment.serves_bad(False)
+
+    def test_the_stand_in_is_enough_for_a_rollback(self) -> None:
+        registry = Registry()
+        registry.start()
+        try:
+            client = RegistryClient(registry.url)
+            client.prepare()
+            client.deploy(BAD)
+            adapter = MlflowAdapter(JsonClient(registry.url, AddressRules.of(["127.0.0.0/8"], allow_http=True)))
+            target = {"adapter": "mlflow", "model": "support-bot", "alias": "champion"}
+            plan = adapter.plan(target)
+            assert plan == Plan("8", ("7",), {"7": "support-bot-v7"}, has_versions=True)
+            done = adapter.send(Order("a", "default", target, "8", "7", 0, False, {}))
+            assert isinstance(done, Done)
+            assert client.serving() == GOOD
+        finally:
+            registry.stop()

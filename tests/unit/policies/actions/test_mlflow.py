@@ -87,7 +87,7 @@ class RealMlflow:
 @pytest.fixture(scope="module")
 def real_registry(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RealMlflow]:
     """The real one, started once."""
-    server = RealMlflow(os.environ["CUSTODES_TEST_MLFLOW"], tmp_path_factory.mktemp("mlflow"))
+    server = RealMlflow(os.environ["TEST_MLFLOW_PROGRAM"], tmp_path_factory.mktemp("mlflow"))
     yield server
     server.stop()
 

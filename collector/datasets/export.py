@@ -1,0 +1,226 @@
+"""Writes a data set: rows, lineage and manifest into a new folder, and its record into the database.
+
+The manifest says what is in the file, where it came from and who looked at it: hash, query, policies and their
+versions, detectors, reviewers, redaction, the moment up to which erasures are in it, caps, and the overlap with
+hold-out sets. ``lineage.jsonl`` names the exchange of every row, without text, and so does the database: an erasure
+can say which data sets, and so which models, saw a person's text.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections import Counter
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import orjson
+from sqlalchemy import and_, insert, select
+
+from collector.content import Contents
+from collector.content.masking import Masker
+from collector.datasets.formats import Format
+from collector.datasets.selection import DEFAULT_CAPS, Caps, Selected, Selection, prompt_print, select_rows
+from custodes import __version__
+from custodes.db import Database, ReadTx
+from custodes.db.tables import dataset, dataset_row, detector, score
+from custodes.kernel.clock import ns_to_rfc3339
+from custodes.kernel.errors import ConflictError, InvalidInputError, MalformedError
+from custodes.kernel.ids import new_uuid7
+from policies.actors import Actor, record
+from policies.audit.canonical import canonical_bytes
+
+ROWS_FILE, LINEAGE_FILE, MANIFEST_FILE = "rows.jsonl", "lineage.jsonl", "manifest.json"
+
+
+@dataclass(frozen=True, slots=True)
+class HeldOut:
+    """Prompts that must not be trained on, with the SHA-256 of the file they are from."""
+
+    name: str
+    sha256: str
+    prints: frozenset[str]
+
+
+@dataclass(frozen=True, slots=True)
+class Exported:
+    """A data set that was written. ``intake_id`` is the number of its audit event."""
+
+    id: str
+    folder: Path
+    manifest: dict[str, Any]
+    intake_id: int
+
+
+def read_holdout(path: Path) -> HeldOut:
+    """Return the prompts of a JSONL file: ``prompt`` as text or messages, or ``messages``; raise ``MalformedError``."""
+    content = path.read_bytes()
+    prints = set()
+    for number, line in enumerate(content.splitlines(), 1):
+        if not line.strip():
+            continue
+        try:
+            prints.add(prompt_print(_prompt_of(orjson.loads(line))))
+        except (orjson.JSONDecodeError, KeyError, TypeError, StopIteration) as error:
+            raise MalformedError(f'{path}:{number}: no prompt; write {{"prompt": …}} or {{"messages": […]}}') from error
+    return HeldOut(path.name, hashlib.sha256(content).hexdigest(), frozenset(prints))
+
+
+def export_dataset(
+    db: Database,
+    contents: Contents,
+    project: str,
+    chosen: Selection,
+    wanted: Format,
+    folder: Path,
+    actor: Actor,
+    now_ns: int,
+    *,
+    caps: Caps = DEFAULT_CAPS,
+    redact: Collection[str] = (),
+    holdouts: Sequence[HeldOut] = (),
+) -> Exported:
+    """Write a data set into ``folder``, which must not exist or be empty.
+
+    Raises ``ConflictError`` where the folder holds something, and ``InvalidInputError`` when no reviewed exchange
+    remains: an empty data set proves nothing and trains nothing.
+    """
+    if folder.exists() and any(folder.iterdir()):
+        raise ConflictError(f"{folder} is not empty; a data set is written into a folder of its own")
+    masker = Masker(redact) if redact else None
+    prints = frozenset[str]().union(*(one.prints for one in holdouts))
+    with db.read() as tx:
+        found = select_rows(tx, contents, project, chosen, wanted, caps=caps, masker=masker, holdout=prints)
+        detectors = _detectors(tx, [row.exchange.span_row_id for row in found.rows])
+    if not found.rows:
+        left = ", ".join(f"{n} {reason}" for reason, n in sorted(found.dropped.items())) or "none was reviewed"
+        raise InvalidInputError(f"no reviewed exchange remains to export ({left})")
+    rows = b"".join(orjson.dumps(row.body) + b"\n" for row in found.rows)
+    dataset_id = new_uuid7(now_ns)
+    manifest = {
+        "id": dataset_id,
+        "format": wanted,
+        "file": ROWS_FILE,
+        "sha256": hashlib.sha256(rows).hexdigest(),
+        "rows": len(found.rows),
+        "created_at": ns_to_rfc3339(now_ns),
+        "project": project,
+        "author": actor.name,
+        "custodes": __version__,
+        "query": chosen.to_json(),
+        "incidents": list(found.incidents),
+        "policies": [{"id": name, "version": version} for name, version in found.policies],
+        "detectors": detectors,
+        "reviewers": sorted({name for row in found.rows for name in row.reviewers}),
+        "redaction": {"kinds": sorted(redact), "masked": dict(sorted(found.masked.items()))},
+        "erasure_cutoff": ns_to_rfc3339(now_ns),
+        "caps": {"per_source": caps.per_source, "per_user": caps.per_user},
+        "sources": dict(sorted(Counter(row.source for row in found.rows).items())),
+        "holdout": {
+            "files": [{"name": one.name, "sha256": one.sha256, "prompts": len(one.prints)} for one in holdouts],
+            "overlap": found.overlap,
+        },
+        "dropped": dict(sorted(found.dropped.items())),
+    }
+    _write(folder, rows, found, manifest)
+    return Exported(dataset_id, folder, manifest, _record(db, project, found, manifest, actor, now_ns))
+
+
+def list_datasets(tx: ReadTx, project: str, *, dataset_id: str | None = None, limit: int = 100) -> list[dict[str, Any]]:
+    """Return the manifests of a project's data sets, newest first."""
+    columns = dataset.c
+    statement = select(columns.manifest).where(columns.project_id == project)
+    if dataset_id is not None:
+        statement = statement.where(columns.id == dataset_id)
+    rows = tx.execute(statement.order_by(columns.created_ns.desc(), columns.id.desc()).limit(limit))
+    return [orjson.loads(row.manifest) for row in rows]
+
+
+def datasets_of(tx: ReadTx, project: str, places: Sequence[tuple[bytes, bytes]]) -> list[str]:
+    """Return the data sets that hold any of some exchanges, given by trace and span id: what an erasure asks."""
+    found: set[str] = set()
+    for trace_id, span_id in places:
+        statement = (
+            select(dataset.c.id)
+            .join(dataset_row, dataset_row.c.dataset_id == dataset.c.id)
+            .where(
+                and_(
+                    dataset.c.project_id == project,
+                    dataset_row.c.trace_id == trace_id,
+                    dataset_row.c.span_id == span_id,
+                )
+            )
+        )
+        found.update(str(row.id) for row in tx.execute(statement))
+    return sorted(found)
+
+
+def _write(folder: Path, rows: bytes, found: Selected, manifest: dict[str, Any]) -> None:
+    folder.mkdir(parents=True, exist_ok=True)
+    lineage = b"".join(
+        orjson.dumps(
+            {
+                "row": number,
+                "exchange": row.exchange.trace_id + row.exchange.span_id,
+                "source": row.source,
+                "reviewers": row.reviewers,
+            }
+        )
+        + b"\n"
+        for number, row in enumerate(found.rows)
+    )
+    (folder / ROWS_FILE).write_bytes(rows)
+    (folder / LINEAGE_FILE).write_bytes(lineage)
+    # Last, so that a folder with a manifest is whole.
+    (folder / MANIFEST_FILE).write_bytes(orjson.dumps(manifest, option=orjson.OPT_INDENT_2 | orjson.OPT_SORT_KEYS))
+
+
+def _record(db: Database, project: str, found: Selected, manifest: dict[str, Any], actor: Actor, now_ns: int) -> int:
+    with db.write() as tx:
+        tx.execute(
+            insert(dataset).values(
+                id=manifest["id"],
+                project_id=project,
+                author=actor.name,
+                format=manifest["format"],
+                rows=manifest["rows"],
+                sha256=manifest["sha256"],
+                manifest=canonical_bytes(manifest),
+                created_ns=now_ns,
+            )
+        )
+        tx.execute_many(
+            insert(dataset_row),
+            [
+                {
+                    "dataset_id": manifest["id"],
+                    "n": number,
+                    "trace_id": bytes.fromhex(row.exchange.trace_id),
+                    "span_id": bytes.fromhex(row.exchange.span_id),
+                }
+                for number, row in enumerate(found.rows)
+            ],
+        )
+        data = {name: manifest[name] for name in ("format", "sha256", "rows", "query", "reviewers", "holdout")}
+        data["manifest_sha256"] = hashlib.sha256(canonical_bytes(manifest)).hexdigest()
+        return record(tx, actor, "dataset.exported", f"dataset/{manifest['id']}", data, project, now_ns)
+
+
+def _detectors(tx: ReadTx, numbers: Sequence[int]) -> list[dict[str, str]]:
+    """Return the detectors whose scores stand on the exchanges."""
+    found: dict[int, dict[str, str]] = {}
+    for start in range(0, len(numbers), 500):
+        used = select(score.c.detector_id).where(score.c.span_id.in_(numbers[start : start + 500])).distinct()
+        for row in tx.execute(select(detector).where(detector.c.id.in_(used))):
+            found[row.id] = {"name": row.name, "version": row.version, "digest": row.digest}
+    return [found[number] for number in sorted(found)]
+
+
+def _prompt_of(row: Any) -> str:
+    prompt = row.get("prompt", row.get("messages"))
+    if prompt is None:
+        prompt = row["input"]["messages"]
+    if isinstance(prompt, str):
+        return prompt
+    return str(next(one["content"] for one in reversed(prompt) if one["role"] == "user"))
