@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 from fastapi import APIRouter, Query
 from pydantic import BaseModel, ConfigDict, Field
@@ -34,12 +34,14 @@ from collector.rest.queries.actions import (
 )
 from collector.rest.strict import confirm, require_log
 from collector.services import Services
+from custodes.db import Database
 from custodes.kernel.errors import PermissionError_
 from policies.actions import handling
 from policies.actions.gates import action_rules_of
 from policies.actions.handling import ActionChange
 from policies.actions.store import find_any_action, list_switches, require_action
 from policies.actions.webhook import read_callback
+from policies.actors import Actor
 from policies.hooks.store import find_endpoint
 
 router = APIRouter(tags=["actions"], route_class=IdempotentRoute)
@@ -214,7 +216,9 @@ def _take_callback(services: Services, action_id: str, headers: dict[str, str], 
     return json_response({"id": action_id, "state": change.action.state})
 
 
-def _act(services: Services, caller: Principal, action_id: str, words: str) -> tuple[Any, ...]:
+def _act(
+    services: Services, caller: Principal, action_id: str, words: str
+) -> tuple[Database, str, str, str, Actor, int]:
     return services.db, caller.project, action_id, words, actor_of(caller), services.clock()
 
 

@@ -19,6 +19,7 @@ from policies.rules.document import (
 from policies.rules.expression import ExpressionEngine, Predicate, VariableType
 from policies.rules.finding import Finding, nearest_name
 from policies.rules.load import PolicySource
+from policies.rules.quick import parse_simple
 from policies.rules.tree import Path, path_to_field
 from policies.rules.vocabulary import (
     CLAIM_LABELS,
@@ -199,6 +200,13 @@ def _advise(
         for name in document.signals
         if name not in used
     ]
+    for index, action in enumerate(document.actions):
+        verify = action.verify if isinstance(action, GuardedAction) else None
+        if verify is not None and parse_simple(verify.expr, list(document.signals)) is None:
+            message = (
+                "this cannot be verified: write comparisons of signals joined by && and ||, else it is inconclusive"
+            )
+            advice.append(source.warning(("actions", index, "verify", "expr"), message))
     if predicates is not None:
         advice += _advise_guard(source, document, predicates["when"])
     return advice

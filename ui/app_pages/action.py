@@ -82,11 +82,9 @@ def _approve(context: session.Context, action: ActionDetail) -> None:
 
 def _stop(context: session.Context, action: ActionDetail) -> None:
     if action.state == "proposed":
-        reason = comment_form("refuse", "Reason", "Refuse", icon=":material/block:", least=_SHORTEST_REASON)
-        if reason is not None:
-            attempt(
-                lambda: context.client.refuse_action(action.id, reason=reason, revision=action.revision), "Refused."
-            )
+        why = comment_form("refuse", "Reason", "Refuse", icon=":material/block:", least=_SHORTEST_REASON)
+        if why is not None:
+            attempt(lambda: context.client.refuse_action(action.id, reason=why, revision=action.revision), "Refused.")
         return
     reason = comment_form("cancel", "Reason", "Call it off", icon=":material/close:", least=_SHORTEST_REASON)
     if reason is not None:

@@ -7,7 +7,9 @@ import streamlit as st
 from custodes_sdk.models import Decision, Delivery, IncidentDetail
 from ui import session
 from ui.components import states
+from ui.components.action_words import action_title
 from ui.components.badges import (
+    ACTION_STATES,
     DELIVERY_STATES,
     INCIDENT_STATES,
     LABELS,
@@ -28,6 +30,7 @@ from ui.figures import count_text, plural, state_text
 from ui.moments import clock_text, milliseconds_text, short_stamp_text, stamp_text
 
 _MOST_LEAVES = 24
+_MOST_ACTIONS = 20
 
 
 def render(context: session.Context) -> None:
@@ -42,6 +45,7 @@ def render(context: session.Context) -> None:
     say_what_was_done()
     handle_incident(context, incident)
     _decisions(incident)
+    _actions(context, incident)
     with st.grid(2, min_column_width=360, gap="medium"):
         with st.container():
             st.header("What happened", anchor=False)
@@ -97,6 +101,19 @@ def _decisions(incident: IncidentDetail) -> None:
         [_decision_row(decision, names) for decision in incident.decisions],
         alt="State changes of the policy, with the values they were decided on",
     )
+
+
+def _actions(context: session.Context, incident: IncidentDetail) -> None:
+    found = context.client.actions(incident=incident.id, limit=_MOST_ACTIONS).rows
+    if not found:
+        return
+    st.header("Actions", anchor=False)
+    for one in found:
+        with st.container(horizontal=True, vertical_alignment="center"):
+            show_badge(ACTION_STATES, one.state)
+            st.page_link(
+                context.pages["action"], label=md_escape(action_title(one), limit=160), query_params={"id": one.id}
+            )
 
 
 def _decision_row(decision: Decision, names: list[str]) -> dict[str, str]:

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
@@ -12,7 +13,7 @@ NOW = 1_000 * HOUR_NS
 RULES = ActionRules()
 
 
-def make_action(**changes: object) -> Action:
+def make_action(**changes: Any) -> Action:
     body = {"kind": "rollback", "target": {"adapter": "mlflow"}, "mode": "auto", "limits": {}}
     made = Action(
         id="a-1",

@@ -13,13 +13,17 @@ from policies.actions.handling import (
     refuse_action,
     set_switch,
 )
+from policies.actions.http import JsonClient
+from policies.actions.mlflow import MlflowAdapter
 from policies.actions.store import list_switches
 from policies.actors import Actor
-from tests.unit.policies.actions.conftest import APPROVER, Stage
+from tests.unit.policies.actions.conftest import APPROVER, LOOPBACK, START, Stage
 from tests.unit.policies.actions.servers import MlflowServer
 
 ALICE = Actor("alice", "approver")
 CAROL = Actor("carol", "operator")
+# What differs between databases is told by test_guards.py, and by the approvals below.
+on_sqlite = pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
 
 
 def approve(stage: Stage, actor: Actor = APPROVER, *, at: int = -1, expected: int | None = None) -> None:
@@ -64,6 +68,7 @@ class TestApprove:
         assert tuple(row) == ("action", "alice", "bob", "approved", False)
 
 
+@on_sqlite
 class TestRefuse:
     def test_ends_it_with_the_reason(self, rollback: Stage, registry: MlflowServer) -> None:
         rollback.work()
@@ -80,6 +85,7 @@ class TestRefuse:
             refuse_action(rollback.db, "default", rollback.one().id, " ", APPROVER, rollback.clock())
 
 
+@on_sqlite
 class TestCancel:
     def test_calls_off_what_was_not_sent(self, rollback: Stage) -> None:
         rollback.work()
@@ -95,6 +101,7 @@ class TestCancel:
             cancel_action(rollback.db, "default", rollback.one().id, "too late", CAROL, rollback.clock())
 
 
+@on_sqlite
 class TestSwitch:
     def test_calls_off_what_was_agreed_to_and_refuses_more(self, rollback: Stage, registry: MlflowServer) -> None:
         rollback.work()
@@ -120,17 +127,14 @@ class TestSwitch:
         assert kinds == ["actions.stopped", "actions.resumed"]
 
 
+@on_sqlite
 class TestAuto:
-    def make(self, rollback_text: str, share: float = 1.0) -> str:
+    def make(self, rollback_text: str) -> str:
         return rollback_text.replace("mode: propose", "mode: auto")
 
     def test_waits_for_a_person_where_it_would_touch_too_much(
         self, stage: Stage, registry: MlflowServer, policy_text: str
     ) -> None:
-        from policies.actions.http import JsonClient
-        from policies.actions.mlflow import MlflowAdapter
-        from tests.unit.policies.actions.conftest import LOOPBACK
-
         stage.adapters["mlflow"] = MlflowAdapter(JsonClient(registry.url, LOOPBACK))
         stage.activate(self.make(policy_text))
         stage.fire()
@@ -144,10 +148,6 @@ class TestAuto:
         assert registry.alias("support-bot", "champion") == "2"
 
     def test_acts_alone_on_a_small_share(self, stage: Stage, registry: MlflowServer, policy_text: str) -> None:
-        from policies.actions.http import JsonClient
-        from policies.actions.mlflow import MlflowAdapter
-        from tests.unit.policies.actions.conftest import LOOPBACK, START
-
         stage.adapters["mlflow"] = MlflowAdapter(JsonClient(registry.url, LOOPBACK))
         stage.activate(self.make(policy_text))
         stage.traffic(START, "exchanges", [1.0] * 1000, deployment="other")
@@ -167,6 +167,7 @@ class TestAuto:
         assert registry.calls == []
 
 
+@on_sqlite
 class TestByHand:
     def test_lets_people_say_that_it_is_done(self, stage: Stage, policy_text: str) -> None:
         stage.activate(

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import pytest
+
 from custodes.kernel.clock import MINUTE_NS
 from policies.actions.handling import approve_action
 from policies.actions.store import find_evidence
@@ -7,6 +9,8 @@ from policies.hooks.store import list_messages
 from policies.incident_store import list_incident_events, list_incidents
 from tests.unit.policies.actions.conftest import APPROVER, Stage
 from tests.unit.policies.actions.servers import MlflowServer
+
+on_sqlite = pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
 
 
 def approve(stage: Stage, comment: str = "agreed") -> None:
@@ -58,6 +62,9 @@ class TestRollback:
         assert [kind for kind in timeline if kind.startswith("action.")] == kinds
         assert messages[::-1] == ["incident.opened", "action.proposed", "action.dispatched"]
 
+
+@on_sqlite
+class TestSteps:
     def test_takes_evidence_before_it_acts(self, rollback: Stage) -> None:
         rollback.work()
         approve(rollback)

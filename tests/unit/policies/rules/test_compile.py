@@ -89,6 +89,10 @@ class TestCheckSource:
         with pytest.raises(PolicyError, match=r"watched|goes with"):
             findings_of(change(("metric: toxicity, agg: p95", signal)))
 
+    def test_warns_about_a_verification_that_nobody_can_bound(self, change: Change) -> None:
+        (finding,) = findings_of(change(('verify: {expr: "tox_p95 < 0.60"', 'verify: {expr: "tox_p95 / n < 0.60"')))
+        assert (finding.level, finding.field) == ("warning", "actions[1].verify.expr")
+
     def test_warns_about_an_unused_signal(self, change: Change) -> None:
         findings = findings_of(change(("n >= 50.0 && ", ""), ("agg: p95, ", "agg: p95, min_n: 50, ")))
         assert [(one.level, one.field) for one in findings] == [("warning", "signals.n")]
