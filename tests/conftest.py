@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import shutil
 import tempfile
-import uuid
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -18,6 +17,7 @@ from custodes.db.migrate import upgrade
 from custodes.kernel.clock import system_clock
 from custodes.kernel.metrics import Metrics
 from custodes.kernel.settings import Settings
+from tests.postgres import ReusedDatabase
 
 
 @pytest.fixture(scope="session")
@@ -63,13 +63,20 @@ def sqlite_url(sqlite_template: Path, tmp_path: Path) -> str:
     return f"sqlite:///{path}"
 
 
+@pytest.fixture(scope="session")
+def reused_postgres(postgres_url: str, postgres_template: str) -> Iterator[ReusedDatabase]:
+    """The one database that tests get in turn."""
+    reused = ReusedDatabase(postgres_url, postgres_template)
+    yield reused
+    reused.close()
+
+
 @pytest.fixture
-def postgres_database_url(postgres_url: str, postgres_template: str) -> Iterator[str]:
-    """The URL of a fresh, migrated PostgreSQL database."""
-    name = f"test_{uuid.uuid4().hex[:12]}"
-    _run_on(postgres_url, f"CREATE DATABASE {name} TEMPLATE {postgres_template}")
-    yield _with_database(postgres_url, name)
-    _run_on(postgres_url, f"DROP DATABASE IF EXISTS {name} WITH (FORCE)")
+def postgres_database_url(reused_postgres: ReusedDatabase) -> Iterator[str]:
+    """The URL of a migrated PostgreSQL database without anything in it."""
+    reused_postgres.prepare()
+    yield reused_postgres.url
+    reused_postgres.clean()
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])
