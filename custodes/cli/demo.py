@@ -16,7 +16,7 @@ from custodes.kernel.settings import Settings, child_environment, load_settings,
 from custodes.runtime.app import App
 from custodes.runtime.demo.receiver import Receiver
 from custodes.runtime.demo.registry import Registry, RegistryClient
-from custodes.runtime.demo.seed import prepare_demo
+from custodes.runtime.demo.seed import REFERENCE_EXCHANGES, prepare_demo
 from custodes.runtime.demo.verifier import WebhookVerifier
 from custodes.runtime.models import check_packages_installed
 from custodes.runtime.ports import check_port_free
@@ -32,8 +32,9 @@ def demo(days: int, no_console: bool, mlflow: str | None) -> None:
 
     One of them turns toxic after half a minute: an incident opens, and a webhook arrives at a receiver
     that the demo runs itself. A rollback in the model registry waits for approval; once somebody agrees, it is
-    carried out and verified. Another cuts off its answers to one group of users, which the history holds an alarm
-    about. Data is kept in <data dir>/demo; delete that folder to begin afresh.
+    carried out and verified. Another cuts off its answers to one group of users, and the third is asked in another
+    language since half of the history, which holds an alarm about each. Data is kept in <data dir>/demo; delete that
+    folder to begin afresh.
     """
     check_packages_installed("builtin")
     if find_spec("opentelemetry.sdk") is None:
@@ -104,6 +105,7 @@ def _demo_settings(registry_url: str) -> Settings:
         dev=True,
         data_dir=folder,
         policy={"interval_s": 3.0},
+        drift={"reference_exchanges": REFERENCE_EXCHANGES},
         webhook=loopback,
         action={**loopback, "connections_file": connections, "poll_s": 1.0},
     )

@@ -73,5 +73,5 @@ class DriftSettings(Section):
         default=0.0, ge=0, description="Hours between Evidently reports of each deployment; 0 makes none on schedule."
     )
     report_exchanges: int = Field(
-        default=1_000, ge=64, le=10_000, description="Exchanges sampled for each side of an Evidently report."
+        default=500, ge=64, le=10_000, description="Exchanges sampled for each side of an Evidently report."
     )

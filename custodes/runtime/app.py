@@ -33,6 +33,7 @@ from custodes.kernel.settings import Settings
 from custodes.runtime.acting import CarryOutActions
 from custodes.runtime.auditing import open_audit_log
 from custodes.runtime.drift import DriftHook
+from custodes.runtime.drift_reports import MakeReports
 from custodes.runtime.drift_watch import WatchDrift
 from custodes.runtime.exchange_hook import ExchangeHook
 from custodes.runtime.fairness import FairnessHook
@@ -199,6 +200,7 @@ def _build_jobs(
             *probes,
             Job("fairness", watch.run, settings.fairness.interval_s),
             Job("drift", drift.run, settings.drift.interval_s),
+            Job("drift-reports", MakeReports(database, settings, clock, owner).run, 20.0),
             Job("policies", evaluate.run, settings.policy.interval_s),
             Job("webhooks", send.run, settings.webhook.poll_s),
             Job("actions", act.run, settings.action.poll_s),

@@ -19,6 +19,7 @@ from custodes.kernel.settings import Settings
 from custodes.runtime.drift_alarms import raise_alarm, resolve_quiet
 from custodes.runtime.drift_references import fit_learner
 from custodes.runtime.drift_stories import MOST_EXPLAINED, tell_story
+from custodes.runtime.drift_streams import is_embedded
 from custodes.runtime.store_drift import hold_place
 from custodes.runtime.store_drift_watch import (
     Learner,
@@ -80,7 +81,8 @@ class WatchDrift:
             learners = list_learners(tx)
             untold = list_untold(tx)
         fitted = sum(self._fit(one, held, now_ns) for one in learners)
-        for episode in untold:
+        # Texts before numbers: what is told first names the incident.
+        for episode in sorted(untold, key=lambda one: (not is_embedded(one.monitor.name), one.at_ns)):
             self._tell(episode, held, now_ns)
         with self._database.read() as tx:
             standing = list_standing(tx)

@@ -36,6 +36,7 @@ no_data: ok
 tests:
   - {name: fires, step: 1m, series: {tox_rate: "0.4x2", n: "30x2"}, expect: [{at: 0m, state: firing}]}
 """
+SERVICE = "hr-assistant"
 PICTURES = Path(__file__).parent / "screenshots"
 PAGES = [
     "overview",
@@ -44,6 +45,8 @@ PAGES = [
     "incidents",
     "incident",
     "fairness",
+    "drift",
+    "change",
     "silences",
     "policies",
     "policy",
@@ -57,7 +60,9 @@ PAGES = [
 def addresses(api_url: str) -> dict[str, str]:
     """The path of every page, with ids that the running demo has."""
     with Client(api_url) as client:
-        incident = client.incidents(state="all").rows[0]
+        incident = next(one for one in client.incidents(state="all").rows if one.policy_id == "toxic-answers")
+        (drifting,) = [one for one in client.drift(state="drift", monitor="response").rows if one.service == SERVICE]
+        assert drifting.episode is not None
         client.create_silence(
             {"policy": "nothing-is-called-like-this"}, reason="shown in a picture", ends_at=datetime.now(UTC) + _HOUR
         )
@@ -71,6 +76,8 @@ def addresses(api_url: str) -> dict[str, str]:
         "incidents": "/incidents",
         "incident": f"/incident?id={incident.id}",
         "fairness": "/fairness",
+        "drift": "/drift",
+        "change": f"/drift?episode={drifting.episode.id}",
         "silences": "/silences",
         "policies": "/policies",
         "policy": f"/policy?id={incident.policy_id}",
@@ -191,6 +198,24 @@ class TestJourneys:
 
 
 class TestDemo:
+    def test_drift_of_one_service_is_found_and_a_quiet_one_is_left_alone(
+        self, demo: Any, looking: ModuleType, browser: Browser, addresses: dict[str, str]
+    ) -> None:
+        with Client(demo.api_url) as client:
+            rows = client.drift().rows
+            (opened,) = [one for one in client.incidents(state="all").rows
+                         if one.policy_id == "drift-monitor" and one.group.get("service") == SERVICE]  # fmt: skip
+        states = {(row.deployment, row.monitor): row.state for row in rows}
+        assert states["hr-assistant-v3", "prompt"] == states["hr-assistant-v3", "response"] == "drift"
+        assert states["support-bot-v7", "prompt"] == states["support-bot-v7", "response"] == "watching"
+        page, findings = looking.open_page(browser, demo.console_url)
+        page.goto(f"{demo.console_url}/incident?id={opened.id}")
+        looking.settle(page)
+        page.get_by_role("link", name="What changed: responses").click()
+        expect(page.get_by_role("heading", name="What changed")).to_be_visible()
+        expect(page.get_by_text("This change is expected").first).to_be_visible()
+        assert findings.is_clean(), findings
+
     def test_the_toxic_deployment_opens_an_incident_and_a_webhook_arrives_in_time(
         self, demo: Any, looking: ModuleType, browser: Browser
     ) -> None:

@@ -1,4 +1,4 @@
-"""The demo's history tells its story at any time of day: a toxic incident that is over, and a gap that is found."""
+"""The demo's history tells its story at any time of day: a toxic incident that is over, a gap and drift that stand."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ import pytest
 from sqlalchemy import select
 
 from custodes.db import open_database
-from custodes.db.tables import fairness_alarm, fairness_reading, segment
+from custodes.db.tables import drift_episode, drift_monitor, drift_place, fairness_alarm, fairness_reading, segment
 from custodes.kernel.clock import HOUR_NS, system_clock
 from custodes.kernel.settings import load_settings
-from custodes.runtime.demo.script import CUT_OFF_GROUP
-from custodes.runtime.demo.seed import prepare_demo
+from custodes.runtime.demo.script import CUT_OFF_GROUP, DRIFTING
+from custodes.runtime.demo.seed import REFERENCE_EXCHANGES, prepare_demo
 from custodes.runtime.demo.verifier import WebhookVerifier
 from policies.incident_store import list_incidents
 
@@ -26,11 +26,14 @@ class TestHistory:
     @pytest.mark.parametrize(
         "hour", [pytest.param(0, marks=pytest.mark.slow), 7, pytest.param(13, marks=pytest.mark.slow), 20]
     )
-    def test_it_holds_a_toxic_incident_that_is_over_and_a_gap_that_stands(self, tmp_path: Path, hour: int) -> None:
+    def test_it_holds_a_toxic_incident_that_is_over_and_a_gap_and_drift_that_stand(
+        self, tmp_path: Path, hour: int
+    ) -> None:
         assert MIDNIGHT_NS % (24 * HOUR_NS) == 0
         settings = load_settings(
             data_dir=tmp_path,
             models={"threads": 1},
+            drift={"reference_exchanges": REFERENCE_EXCHANGES},
             webhook={"allowed_private_cidrs": ["127.0.0.0/8"], "allow_http": True},
         )
         prepare_demo(
@@ -53,12 +56,30 @@ class TestHistory:
             first = tx.execute(select(fairness_alarm).order_by(fairness_alarm.c.at_ns).limit(1)).one()
             compared = set(tx.execute(select(segment.c.service).join(
                 fairness_reading, fairness_reading.c.segment_id == segment.c.id)).scalars())  # fmt: skip
+            drifts = list(tx.execute(select(drift_place.c.deployment, drift_monitor.c.name, drift_episode).join(
+                drift_monitor, drift_monitor.c.id == drift_episode.c.monitor_id).join(
+                drift_place, drift_place.c.id == drift_episode.c.place_id)))  # fmt: skip
+            watched = {(row.deployment, row.name) for row in tx.execute(select(
+                drift_place.c.deployment, drift_monitor.c.name).join(
+                drift_place, drift_place.c.id == drift_monitor.c.place_id).where(
+                drift_monitor.c.state == "watching"))}  # fmt: skip
         database.dispose()
-        assert sorted((one.policy_id, one.state) for one in found) == [
-            ("fairness-monitor", "new"),
-            ("toxic-answers", "resolved"),
-        ]
+        states = {(one.policy_id, one.state) for one in found}
+        assert states == {("drift-monitor", "new"), ("fairness-monitor", "new"), ("toxic-answers", "resolved")}
+        assert sum(one.policy_id == "toxic-answers" for one in found) == 1
         # The regression is found in the service that has it, and the quiet ones stay quiet.
         assert alarms == {("docs-search", "clipped")}
         assert first.group_name == f"group:{CUT_OFF_GROUP}"
         assert compared == {"docs-search", "hr-assistant", "support-bot"}
+        # Drift is found in prompts and responses of the service that is asked in another language, and only since then;
+        # a service that goes on as before is watched, and quiet.
+        drifting = {row.name for row in drifts if row.deployment == DRIFTING.deployment}
+        assert {"prompt", "response"} <= drifting
+        assert {row.ended_as for row in drifts if row.deployment == DRIFTING.deployment} == {None}
+        assert "support-bot-v7" not in {row.deployment for row in drifts}
+        assert {("support-bot-v7", name) for name in ("prompt", "response", "toxicity", "latency_ms")} <= watched
+        (opened,) = [one for one in found if dict(one.group.labels).get("deployment") == DRIFTING.deployment]
+        assert (opened.policy_id, "changed in hr-assistant" in opened.title) == ("drift-monitor", True)
+        onset_ns = next(row.onset_ns for row in drifts if (row.deployment, row.name) == (DRIFTING.deployment, "prompt"))
+        half_ns = MIDNIGHT_NS + (hour - 12) * HOUR_NS
+        assert half_ns - HOUR_NS < onset_ns < half_ns + 2 * HOUR_NS

@@ -17,7 +17,7 @@ from opentelemetry.proto.common.v1.common_pb2 import AnyValue, ArrayValue, KeyVa
 from opentelemetry.proto.trace.v1.trace_pb2 import ResourceSpans, Span
 
 from custodes.kernel.clock import MINUTE_NS, SECOND_NS
-from custodes.runtime.demo.script import SERVICES, Turn, play_turn
+from custodes.runtime.demo.script import DRIFTING, SERVICES, Turn, play_turn
 
 Value = str | float | int | list[str]
 
@@ -32,10 +32,12 @@ def quarters(start_ns: int, end_ns: int) -> Iterator[int]:
     yield from range(first, end_ns, QUARTER_NS)
 
 
-def history_turns(quarter_ns: int, rng: random.Random, *, toxic: bool, unfair: bool = False) -> list[tuple[int, Turn]]:
+def history_turns(
+    quarter_ns: int, rng: random.Random, *, toxic: bool, unfair: bool = False, drifted: bool = False
+) -> list[tuple[int, Turn]]:
     """Return the calls of one quarter of an hour as (start in unix ns, turn): busier by day, calm at night.
 
-    ``toxic`` is about the first service, ``unfair`` about the last.
+    ``toxic`` is about the first service, ``unfair`` about the last, ``drifted`` about the one between them.
     """
     hour = datetime.fromtimestamp(quarter_ns / SECOND_NS, tz=UTC).hour
     level = 4.0 + 12.0 * max(0.0, math.sin((hour - 6) / 24 * 2 * math.pi))
@@ -45,7 +47,8 @@ def history_turns(quarter_ns: int, rng: random.Random, *, toxic: bool, unfair: b
         for _ in range(TOXIC_CALLS if bad else int(level + rng.random())):
             start_ns = quarter_ns + int(rng.random() * (QUARTER_NS - MINUTE_NS))
             cut = unfair and service is SERVICES[-1]
-            turn = play_turn(service, rng, toxic_share=0.6 if bad else 0.0, upgraded=bad, unfair=cut)
+            foreign = drifted and service is DRIFTING
+            turn = play_turn(service, rng, toxic_share=0.6 if bad else 0.0, upgraded=bad, unfair=cut, drifted=foreign)
             turns.append((start_ns, turn))
     return sorted(turns, key=lambda pair: pair[0])
 

@@ -1,4 +1,5 @@
-"""What the demo's three services say: questions, documents, good answers, unsupported ones, toxic and unfair ones.
+"""What the demo's three services say: questions, documents, good answers, unsupported ones, toxic and unfair ones, and
+what changes when one of them is opened to people who ask in another language.
 
 Everything is made up. Callers name the group of each user, by the country of the shop they use. The toxic lines are
 mild on purpose: enough for a detector, nothing anyone must be protected from.
@@ -121,6 +122,25 @@ _HR = (
     ),
 )
 
+_HR_IN_GERMAN = (
+    Topic(
+        "Wie viele Urlaubstage habe ich im {month} noch?",
+        "Vollzeitbeschäftigte haben 30 Urlaubstage im Jahr. Bis zu 5 Tage können übertragen werden und müssen bis zum "
+        "31. März genommen werden. Anträge werden im Zeitportal gestellt.",
+        "Vollzeitbeschäftigte haben 30 Urlaubstage im Jahr. Bis zu 5 Tage können übertragen werden und müssen bis zum "
+        "31. März genommen werden.",
+        "Der Urlaub im {month} verfällt nie. Anträge werden per Fax an das Büro in Toronto gestellt.",
+    ),
+    Topic(
+        "Wo gebe ich im {month} die Krankmeldung ab?",
+        "Krankmeldungen werden spätestens am dritten Tag im Zeitportal hochgeladen. Die Teamleitung wird am ersten Tag "
+        "telefonisch informiert.",
+        "Die Krankmeldung wird spätestens am dritten Tag im Zeitportal hochgeladen. Die Teamleitung wird am ersten Tag "
+        "telefonisch informiert.",
+        "Im {month} sind keine Krankmeldungen nötig. Am Empfang in Gebäude 12 sind 40 Euro zu zahlen.",
+    ),
+)
+
 _DOCS = (
     Topic(
         "How do I rotate an API key in version {version}?",
@@ -183,6 +203,8 @@ SERVICES = (
     ),
 )
 """The three example services. ``hr-assistant`` captures no text for some calls, so that "not assessed" is seen."""
+DRIFTING = SERVICES[1]
+"""The service whose traffic changes for good."""
 
 _TOXIC = (
     "What a stupid question. You are an idiot and I am sick of morons like you.",
@@ -205,6 +227,8 @@ GROUPS = ("pt", "en", "pt", "en", "es")
 """The groups of users by the last digit of their number; the second and the last are treated like everybody else."""
 CUT_OFF_GROUP = "pt"
 CUT_OFF_SHARE = 0.6
+GERMAN_SHARE = 0.6
+"""How many questions come in German once ``hr-assistant`` is opened to offices where German is spoken."""
 
 
 def play_turn(
@@ -214,12 +238,14 @@ def play_turn(
     toxic_share: float = 0.0,
     upgraded: bool = False,
     unfair: bool = False,
+    drifted: bool = False,
 ) -> Turn:
     """Return the next call of ``service``; ``toxic_share`` of its answers insult the user.
 
     ``unfair`` cuts off most answers to one group of users, as a token limit does that was set for shorter languages.
+    ``drifted`` lets most questions, and their answers, be in German.
     """
-    topic = rng.choice(service.topics)
+    topic = rng.choice(_HR_IN_GERMAN if drifted and rng.random() < GERMAN_SHARE else service.topics)
     words = {key: rng.choice(values) for key, values in _WORDS.items()}
     if rng.random() < toxic_share:
         answer = rng.choice(_TOXIC)

@@ -15,6 +15,7 @@ from custodes.runtime.app import DEFAULT_PROJECT, build
 from custodes.runtime.demo.history import QUARTER_NS, history_turns, quarters, turns_to_request
 from custodes.runtime.demo.policies import POLICIES
 from custodes.runtime.demo.verifier import WebhookVerifier
+from custodes.runtime.drift_watch import WatchDrift
 from custodes.runtime.fairness_watch import WatchFairness
 from custodes.runtime.tasks import make_sender
 from policies.actors import Actor
@@ -27,7 +28,9 @@ from policies.lifecycle import activate_policy, submit_policy
 Progress = Callable[[str], None]
 ENDPOINT = "demo-receiver"
 QUARTERS_A_LOOK = 4
-"""Quarters of an hour between looks at the fairness monitors."""
+"""Quarters of an hour between looks at the fairness and the drift monitors."""
+REFERENCE_EXCHANGES = 128
+"""What counts as usual for drift: few enough for a service with five calls in a quarter of an hour."""
 SHORTEST_STORY = 24
 """Quarters of an hour of history that an incident needs to begin, be noticed and end."""
 # The demo is a server in --dev, where one person may do everything.
@@ -72,12 +75,15 @@ def prepare_demo(
         todo = list(quarters(start_ns, now_ns - QUARTER_NS))
         incident_ns = _incident_start(todo)
         watch = WatchFairness(app.database, settings, clock, app.metrics, "demo-seed")
+        drift = WatchDrift(app.database, settings, clock, app.metrics, "demo-seed")
         unfair_ns = todo[len(todo) // 4] if len(todo) >= SHORTEST_STORY else None
+        drifted_ns = todo[len(todo) // 2] if len(todo) >= SHORTEST_STORY else None
         for index, quarter_ns in enumerate(todo):
             clock.now_ns = quarter_ns + QUARTER_NS
             toxic = incident_ns is not None and incident_ns <= quarter_ns < incident_ns + HOUR_NS // 2
             unfair = unfair_ns is None or quarter_ns >= unfair_ns
-            turns = history_turns(quarter_ns, rng, toxic=toxic, unfair=unfair)
+            drifted = drifted_ns is None or quarter_ns >= drifted_ns
+            turns = history_turns(quarter_ns, rng, toxic=toxic, unfair=unfair, drifted=drifted)
             if turns:
                 body = turns_to_request(turns, rng)
                 app.intake.ingest_body(DEFAULT_PROJECT, body, "application/x-protobuf", None).result(timeout=60)
@@ -85,6 +91,7 @@ def prepare_demo(
                 pass
             if index % QUARTERS_A_LOOK == 0 or index + 1 == len(todo):
                 watch.run()
+                drift.run()
             watched = incident_ns is not None and incident_ns - HOUR_NS <= quarter_ns < incident_ns + 3 * HOUR_NS
             step_ns = MINUTE_NS if watched else QUARTER_NS
             for at_ns in range(quarter_ns + step_ns, quarter_ns + QUARTER_NS + 1, step_ns):

@@ -27,7 +27,7 @@ from opentelemetry.trace import SpanKind, set_span_in_context
 from custodes.kernel.errors import UnavailableError
 from custodes.runtime.demo.history import chat_attributes, retrieval_attributes
 from custodes.runtime.demo.registry import BAD, GOOD, RegistryClient
-from custodes.runtime.demo.script import SERVICES, Turn, play_turn
+from custodes.runtime.demo.script import DRIFTING, SERVICES, Turn, play_turn
 
 CYCLE_S = 15 * 60
 TOXIC_FROM_S = 20
@@ -85,8 +85,15 @@ class Simulator:
             toxic = self._deployment.serves_bad(is_toxic(time.monotonic() - began))
             index = self._rng.choices(range(len(SERVICES)), weights=(3, 1, 1))[0]
             bad = toxic and index == 0
-            unfair = SERVICES[index] is SERVICES[-1]
-            turn = play_turn(SERVICES[index], self._rng, toxic_share=0.6 if bad else 0.0, upgraded=bad, unfair=unfair)
+            service = SERVICES[index]
+            turn = play_turn(
+                service,
+                self._rng,
+                toxic_share=0.6 if bad else 0.0,
+                upgraded=bad,
+                unfair=service is SERVICES[-1],
+                drifted=service is DRIFTING,
+            )
             self._send(turn)
         # The server is stopping as well by now: what it no longer takes is not worth a word on the terminal.
         logging.disable(logging.CRITICAL)
