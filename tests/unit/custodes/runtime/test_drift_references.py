@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import sys
 import zlib
 from collections.abc import Callable
 from pathlib import Path
@@ -216,7 +217,7 @@ class TestReports:
         assert make() == 0
 
     def test_where_evidently_fails_it_says_so(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr(report_process.sys, "executable", "/nonexistent/python")
+        monkeypatch.setattr(sys, "executable", "/nonexistent/python")
         with pytest.raises(UnavailableError, match="could not be made"):
             report_process.make_report(np.zeros((2, 2)), np.zeros((2, 2)), {}, {})
 
