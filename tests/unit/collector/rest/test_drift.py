@@ -129,22 +129,22 @@ class TestReading:
         assert first["reference"] == {"id": f"r-{place}", "version": 1, "source": {"kind": "first", "exchanges": 2000}}
         assert first["episode"]["incident_id"] == "i-e-1"
 
-    def test_a_monitor_of_a_former_encoder_is_not_current(self, server: Any) -> None:
-        place = add_place(server)
-        old = add_monitor(server, place, maker="e1", updated_ns=5)
-        add_monitor(server, place, maker="e2", updated_ns=9)
-        rows = server.client("viewer").get("/api/v1/drift").json()["rows"]
+    def test_a_monitor_of_a_former_encoder_is_not_current(self, local_server: Any) -> None:
+        place = add_place(local_server)
+        old = add_monitor(local_server, place, maker="e1", updated_ns=5)
+        add_monitor(local_server, place, maker="e2", updated_ns=9)
+        rows = local_server.client("viewer").get("/api/v1/drift").json()["rows"]
         assert {row["monitor_id"]: row["current"] for row in rows}[old] is False
 
     @pytest.mark.parametrize(
         ("query", "count"),
         [({"service": "bot"}, 2), ({"monitor": "prompt"}, 1), ({"deployment": "v9"}, 0), ({"state": "learning"}, 0)],
     )
-    def test_it_selects(self, server: Any, query: dict[str, str], count: int) -> None:
-        place = add_place(server)
-        add_monitor(server, place)
-        add_monitor(server, place, "prompt")
-        assert len(server.client("viewer").get("/api/v1/drift", params=query).json()["rows"]) == count
+    def test_it_selects(self, local_server: Any, query: dict[str, str], count: int) -> None:
+        place = add_place(local_server)
+        add_monitor(local_server, place)
+        add_monitor(local_server, place, "prompt")
+        assert len(local_server.client("viewer").get("/api/v1/drift", params=query).json()["rows"]) == count
 
     def test_the_course_is_oldest_first(self, server: Any) -> None:
         number = add_monitor(server, add_place(server))
@@ -175,8 +175,8 @@ class TestReading:
         assert client.get(f"/api/v1/drift/references?place_id={place}").json()["rows"] == []
         assert propose(server, place).status_code == 404
 
-    def test_it_needs_a_reader(self, server: Any) -> None:
-        assert server.client("ingester").get("/api/v1/drift").status_code == 403
+    def test_it_needs_a_reader(self, local_server: Any) -> None:
+        assert local_server.client("ingester").get("/api/v1/drift").status_code == 403
 
 
 class TestExpectedChange:
@@ -229,10 +229,10 @@ class TestExpectedChange:
         assert again.status_code == 409
         assert propose(server, place).json()["version"] == 3
 
-    def test_a_stale_revision_changes_nothing(self, server: Any) -> None:
-        made = propose(server, add_place(server)).json()
+    def test_a_stale_revision_changes_nothing(self, local_server: Any) -> None:
+        made = propose(local_server, add_place(local_server)).json()
         path = f"/api/v1/drift/references/{made['id']}/approve"
-        assert server.client("approver").post(path, json={}, headers={"if-match": '"7"'}).status_code == 412
+        assert local_server.client("approver").post(path, json={}, headers={"if-match": '"7"'}).status_code == 412
 
     def test_a_period_needs_exchanges_in_it(self, server: Any) -> None:
         place = add_place(server)
@@ -267,12 +267,12 @@ class TestExpectedChange:
             {"kind": "first", "exchanges": []},
         ],
     )
-    def test_a_mistake_is_a_400(self, server: Any, source: dict[str, Any]) -> None:
-        assert propose(server, add_place(server), source).status_code == 400
+    def test_a_mistake_is_a_400(self, local_server: Any, source: dict[str, Any]) -> None:
+        assert propose(local_server, add_place(local_server), source).status_code == 400
 
-    def test_the_reason_is_not_optional(self, server: Any) -> None:
-        body = {"place_id": add_place(server), "reason": "so"}
-        assert server.client("analyst").post("/api/v1/drift/references", json=body).status_code in (400, 422)
+    def test_the_reason_is_not_optional(self, local_server: Any) -> None:
+        body = {"place_id": add_place(local_server), "reason": "so"}
+        assert local_server.client("analyst").post("/api/v1/drift/references", json=body).status_code in (400, 422)
 
 
 class TestReports:
@@ -299,9 +299,9 @@ class TestReports:
         assert (listed["state"], listed["rows_since"]) == ("ready", 80)
         assert client.get("/api/v1/drift/episodes/e-1").json()["reports"] == [listed]
 
-    def test_numbers_have_none(self, server: Any) -> None:
-        number = add_monitor(server, add_place(server), "latency_ms")
-        asked = server.client("analyst").post("/api/v1/drift/reports", json={"monitor_id": number})
+    def test_numbers_have_none(self, local_server: Any) -> None:
+        number = add_monitor(local_server, add_place(local_server), "latency_ms")
+        asked = local_server.client("analyst").post("/api/v1/drift/reports", json={"monitor_id": number})
         assert asked.status_code == 404
-        with server.database.read() as tx:
+        with local_server.database.read() as tx:
             assert tx.execute(select(func.count()).select_from(drift_report)).scalar_one() == 0

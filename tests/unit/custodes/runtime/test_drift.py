@@ -235,6 +235,8 @@ class TestEvidence:
         assert states(database)["prompt"][2] == 80
 
 
+# What a vector means does not depend on the database.
+@pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
 class TestBadInput:
     @pytest.mark.parametrize("value", [0.0, np.nan, np.inf])
     def test_vectors_that_mean_nothing_are_counted_and_no_evidence(

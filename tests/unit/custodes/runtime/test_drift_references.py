@@ -180,6 +180,7 @@ class TestChosenReference:
         assert monitors(database)["prompt"].state == "learning"
 
 
+@pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
 class TestReports:
     @pytest.fixture
     def make(self, database: Database) -> Callable[..., int]:
@@ -203,7 +204,6 @@ class TestReports:
         with database.read() as tx:
             return list(tx.execute(select(drift_report).order_by(drift_report.c.created_ns)))
 
-    @pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
     def test_it_sets_the_reference_beside_what_came_since_the_onset(
         self, database: Database, changed: int, make: Callable[..., int]
     ) -> None:
@@ -215,11 +215,6 @@ class TestReports:
         said = orjson.loads(zlib.decompress(made.body))
         assert {"latency_ms", "toxicity"} <= set(str(said).replace("'", " ").split())
         assert make() == 0
-
-    def test_where_evidently_fails_it_says_so(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr(sys, "executable", "/nonexistent/python")
-        with pytest.raises(UnavailableError, match="could not be made"):
-            report_process.make_report(np.zeros((2, 2)), np.zeros((2, 2)), {}, {})
 
     def test_without_stored_exchanges_it_says_so(
         self, database: Database, changed: int, make: Callable[..., int]
@@ -242,3 +237,10 @@ class TestReports:
         # Nothing has come since, so there is nothing new to report.
         assert make(later + 3 * HOUR_NS, report_every_h=1.0) == 0
         assert {(one.requested_by, one.state) for one in self.reports(database)} == {("schedule", "ready")}
+
+
+class TestReportProcess:
+    def test_where_it_cannot_start_it_says_so(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(sys, "executable", "/nonexistent/python")
+        with pytest.raises(UnavailableError, match="could not be made"):
+            report_process.make_report(np.zeros((2, 2)), np.zeros((2, 2)), {}, {})
