@@ -7,7 +7,7 @@ from concurrent.futures import Future
 from dataclasses import dataclass
 from typing import Protocol
 
-from collector.content import Contents
+from collector.content import Contents, MasterSecretBox
 from collector.limits import IngestLimits
 from collector.otlp.body import Encoding
 from collector.signals import SignalIntake
@@ -19,6 +19,7 @@ from custodes.kernel.settings import Settings
 from policies.audit.checkpoint import Checkpoint
 from policies.audit.keys import LogKey
 from policies.audit.receipt import Receipt
+from policies.hooks.delivery import Sender
 
 
 class BodyIntake(Protocol):
@@ -57,7 +58,8 @@ class Services:
     """Everything a request handler may use.
 
     ``readiness`` returns the reasons why traffic is not accepted and scored; none means it is. ``console_url`` is the
-    address people open, without a trailing slash.
+    address people open, without a trailing slash. ``sender`` makes the attempts that somebody asks for; workers send
+    what is queued.
     """
 
     db: Database
@@ -68,6 +70,8 @@ class Services:
     signals: SignalIntake
     limits: IngestLimits
     contents: Contents
+    secret_box: MasterSecretBox
+    sender: Sender
     audit: StrictLog
     readiness: Callable[[], list[str]]
     console_url: str

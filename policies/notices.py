@@ -13,8 +13,9 @@ from typing import Any, Literal
 
 from custodes.db import WriteTx
 from custodes.kernel.ids import new_uuid7
+from policies.hooks.endpoint_store import Endpoint, find_endpoint
 from policies.hooks.payload import incident_body
-from policies.hooks.store import Endpoint, OutboxMessage, find_endpoint, insert_message, is_waiting
+from policies.hooks.store import OutboxMessage, insert_message, is_waiting
 from policies.incident_store import IncidentEvent, insert_incident_event, list_silences, mark_notified
 from policies.incidents import Incident
 from policies.silences import find_silence

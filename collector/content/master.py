@@ -37,6 +37,7 @@ class MasterKey:
         self._secret = secret
         self._wrapping = AESGCM(self._derive("wrap"))
         self._hiding = self._derive("subject")
+        self._sealing = AESGCM(self._derive("secret"))
         self.fingerprint = self._derive("fingerprint")[:ID_BYTES]
 
     def digest_subject(self, project: str, subject: str) -> bytes:
@@ -58,6 +59,18 @@ class MasterKey:
             return self._wrapping.decrypt(
                 wrapped[:_NONCE_BYTES], wrapped[_NONCE_BYTES:], project.encode() + b"\0" + key_id
             )
+        except (InvalidTag, ValueError):
+            return None
+
+    def seal(self, place: str, plain: bytes) -> bytes:
+        """Return a small secret of the installation encrypted, bound to the place it is kept at."""
+        nonce = os.urandom(_NONCE_BYTES)
+        return nonce + self._sealing.encrypt(nonce, plain, place.encode())
+
+    def unseal(self, place: str, sealed: bytes) -> bytes | None:
+        """Return the secret; ``None`` when it was sealed by another master key, for another place, or is damaged."""
+        try:
+            return self._sealing.decrypt(sealed[:_NONCE_BYTES], sealed[_NONCE_BYTES:], place.encode())
         except (InvalidTag, ValueError):
             return None
 

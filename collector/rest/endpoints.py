@@ -1,86 +1,213 @@
-"""``/endpoints``: where webhooks go."""
+"""``/endpoints``: where messages go, what became of them, and sending again what was given up."""
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Annotated, Literal
 
-from fastapi import APIRouter
+from fastapi import APIRouter, Query
 from pydantic import BaseModel, ConfigDict, Field
 from starlette.responses import Response
 
-from collector.auth import Principal
-from collector.rest.dependencies import EndpointReader, EndpointWriter, WithServices, json_response, page_response
-from collector.rest.queries.endpoints import remove_endpoint
+from collector.rest.dependencies import (
+    EndpointReader,
+    EndpointWriter,
+    Expected,
+    WithServices,
+    actor_of,
+    json_response,
+    page_response,
+    revision_response,
+)
+from collector.rest.endpoint_json import endpoint_to_json, message_to_json, trial_to_json
+from collector.rest.idempotency import IdempotentRoute
+from collector.rest.parameters import DEFAULT_LIMIT, Limit, decode_cursor, encode_cursor
+from collector.rest.parameters import Query as QueryModel
 from collector.rest.strict import confirm, require_log
 from collector.services import Services
-from custodes.kernel.clock import ns_to_rfc3339
-from custodes.kernel.errors import ConflictError
-from policies.actors import Actor
-from policies.endpoints import EndpointChange, list_project_endpoints, put_endpoint
-from policies.hooks.store import Endpoint, find_endpoint
+from custodes.kernel.errors import InvalidInputError
+from policies.dead_letters import MOST_REPLAYED, replay_dead_letters, try_endpoint
+from policies.endpoints import (
+    EndpointChange,
+    EndpointSpec,
+    change_endpoint,
+    create_endpoint,
+    list_project_endpoints,
+    remove_endpoint,
+    require_endpoint,
+    rotate_signing_key,
+)
+from policies.hooks.breaker import breaker_rules
+from policies.hooks.store import OutboxState, count_messages, list_attempts, list_deliveries
+from policies.rules.duration import parse_duration
 
-router = APIRouter(tags=["endpoints"])
+router = APIRouter(tags=["endpoints"], route_class=IdempotentRoute)
+
+_Settings = Annotated[dict[str, str], Field(default_factory=dict, max_length=32)]
 
 
-class NewEndpoint(BaseModel):
-    """A receiver of webhooks; ``id`` is the name policies use."""
+class EndpointBody(BaseModel):
+    """What an endpoint is to be. ``url`` may be left out where the kind has an address of its own."""
+
+    model_config = ConfigDict(extra="forbid", hide_input_in_errors=True)
+    kind: str = Field("webhook", min_length=1, max_length=16)
+    url: str | None = Field(None, min_length=1, max_length=2048)
+    options: _Settings
+    secrets: _Settings
+    signing: Literal["v1", "v1a"] = "v1"
+
+    def spec(self) -> EndpointSpec:
+        """Return the same as the rest of the house knows it."""
+        return EndpointSpec(self.kind, self.url, self.options, self.secrets, scheme=self.signing)
+
+
+class NewEndpoint(EndpointBody):
+    """A new receiver; ``id`` is the name policies use."""
+
+    id: str = Field(pattern=r"^[a-z0-9]([a-z0-9_.-]{0,62}[a-z0-9])?$")
+
+
+class RotationBody(BaseModel):
+    """How long both keys sign, as 24h or 7d."""
 
     model_config = ConfigDict(extra="forbid")
-    id: str = Field(pattern=r"^[a-z0-9]([a-z0-9_.-]{0,62}[a-z0-9])?$")
-    url: str = Field(min_length=1, max_length=2048)
+    overlap: str = Field("24h", max_length=16)
+    signing: Literal["v1", "v1a"] | None = None
 
 
-@router.get("/endpoints", summary="Webhook receivers, without their secrets")
+class ReplayBody(BaseModel):
+    """Which dead messages to send again; all without ``messages``."""
+
+    model_config = ConfigDict(extra="forbid")
+    messages: list[str] | None = Field(None, min_length=1, max_length=MOST_REPLAYED)
+
+
+class DeliveryQuery(QueryModel):
+    """``state`` leaves out messages in other states."""
+
+    state: OutboxState | None = None
+    cursor: str | None = Field(None, max_length=200, description="next_cursor of the page before.")
+    limit: Limit = DEFAULT_LIMIT
+
+    def before(self) -> str | None:
+        """Return the id of the last message of the page before."""
+        key = decode_cursor(self.cursor, str)
+        return None if key is None else str(key[0])
+
+
+@router.get("/endpoints", summary="Receivers, without their secrets")
 def get_endpoints(caller: EndpointReader, services: WithServices) -> Response:
-    """List the project's receivers by name."""
+    """List the project's receivers by name, with their breakers and how many messages wait or were given up."""
     found = list_project_endpoints(services.db, caller.project)
-    return page_response([_endpoint_to_json(one) for one in found], None)
+    with services.db.read() as tx:
+        counts = count_messages(tx, caller.project)
+    return page_response([endpoint_to_json(one, counts.get(one.id, {}), services.clock()) for one in found], None)
 
 
-@router.post("/endpoints", status_code=201, summary="Create a webhook receiver (strict audit)")
+@router.get("/endpoints/{endpoint_id}", summary="One receiver")
+def get_endpoint(endpoint_id: str, caller: EndpointReader, services: WithServices) -> Response:
+    """Return one receiver; its ETag is what ``If-Match`` takes."""
+    found = require_endpoint(services.db, caller.project, endpoint_id)
+    with services.db.read() as tx:
+        counts = count_messages(tx, caller.project).get(endpoint_id, {})
+    return revision_response(endpoint_to_json(found, counts, services.clock()))
+
+
+@router.post("/endpoints", status_code=201, summary="Create a receiver (strict audit)")
 def post_endpoint(body: NewEndpoint, caller: EndpointWriter, services: WithServices) -> Response:
     """Return the new receiver; ``secret`` signs its webhooks and is shown this once."""
     require_log(services)
-    change = _create(services, caller, body)
-    place = confirm(services, change.intake_id)
-    shown = _endpoint_to_json(change.endpoint)
-    return json_response({**shown, "secret": change.endpoint.secret, "audit": place.to_json()}, 201)
+    change = create_endpoint(
+        services.db, services.secret_box, caller.project, body.id, body.spec(), actor_of(caller), services.clock()
+    )
+    return _changed(services, change, 201)
 
 
-@router.delete("/endpoints/{endpoint_id}", summary="Remove a webhook receiver (strict audit)")
+@router.put("/endpoints/{endpoint_id}", summary="Change a receiver and enable it (strict audit)")
+def put_endpoint(
+    endpoint_id: str, body: EndpointBody, caller: EndpointWriter, services: WithServices, expected: Expected
+) -> Response:
+    """Give a receiver another address, options or secrets; what is left out stays. The kind cannot change."""
+    require_log(services)
+    actor, now_ns = actor_of(caller), services.clock()
+    change = change_endpoint(
+        services.db, services.secret_box, caller.project, endpoint_id, body.spec(), actor, now_ns, expected
+    )
+    return _changed(services, change, 200)
+
+
+@router.post("/endpoints/{endpoint_id}/rotate", summary="Replace the signing key, both sign for a while (strict audit)")
+def post_rotation(
+    endpoint_id: str, body: RotationBody, caller: EndpointWriter, services: WithServices, expected: Expected
+) -> Response:
+    """Return the receiver with its new ``secret``, shown this once."""
+    require_log(services)
+    overlap_ns, actor, now_ns = _duration(body.overlap), actor_of(caller), services.clock()
+    change = rotate_signing_key(
+        services.db, services.secret_box, caller.project, endpoint_id, overlap_ns, actor, now_ns, expected, body.signing
+    )
+    return _changed(services, change, 200)
+
+
+@router.delete("/endpoints/{endpoint_id}", summary="Remove a receiver (strict audit)")
 def delete_endpoint(endpoint_id: str, caller: EndpointWriter, services: WithServices) -> Response:
     """Remove a receiver; messages that still wait for it are given up."""
     require_log(services)
-    with services.db.write() as tx:
-        intake_id = remove_endpoint(tx, caller.project, endpoint_id, _actor(caller), services.clock())
+    intake_id = remove_endpoint(services.db, caller.project, endpoint_id, actor_of(caller), services.clock())
     return json_response({"id": endpoint_id, "audit": confirm(services, intake_id).to_json()})
 
 
-def _create(services: Services, caller: Principal, body: NewEndpoint) -> EndpointChange:
-    """Store a new receiver; one that exists is a ``ConflictError``, since overwriting it would redirect its alarms."""
-    with services.db.read() as tx:
-        if find_endpoint(tx, caller.project, body.id) is not None:
-            raise ConflictError(f"endpoint {body.id!r} exists already; delete it first, or take another name")
-    return put_endpoint(
+@router.post("/endpoints/{endpoint_id}/test", summary="Send a test message now")
+def post_test(endpoint_id: str, caller: EndpointWriter, services: WithServices) -> Response:
+    """Return what came of one attempt; a receiver that refuses is an answer, not an error."""
+    trial = try_endpoint(
         services.db,
-        project_id=caller.project,
-        endpoint_id=body.id,
-        url=body.url,
-        secret=None,
-        actor=_actor(caller),
-        now_ns=services.clock(),
+        services.sender,
+        caller.project,
+        endpoint_id,
+        actor_of(caller),
+        services.clock(),
+        console_url=services.console_url,
+        rules=breaker_rules(services.settings.webhook),
     )
+    return json_response({"id": endpoint_id, **trial_to_json(trial)})
 
 
-def _actor(caller: Principal) -> Actor:
-    return Actor(caller.actor, caller.role)
+@router.get("/endpoints/{endpoint_id}/deliveries", summary="Messages to one receiver, newest first")
+def get_deliveries(
+    endpoint_id: str, query: Annotated[DeliveryQuery, Query()], caller: EndpointReader, services: WithServices
+) -> Response:
+    """List messages with their attempts, never with their bodies."""
+    require_endpoint(services.db, caller.project, endpoint_id)
+    with services.db.read() as tx:
+        found = list_deliveries(
+            tx, caller.project, endpoint_id, state=query.state, before=query.before(), limit=query.limit + 1
+        )
+        page = found[: query.limit]
+        attempts = list_attempts(tx, [one.id for one in page])
+    more = encode_cursor(page[-1].id) if len(found) > query.limit else None
+    return page_response([message_to_json(one, attempts) for one in page], more)
 
 
-def _endpoint_to_json(one: Endpoint) -> dict[str, Any]:
-    return {
-        "id": one.id,
-        "url": one.url,
-        "state": one.state,
-        "disabled_reason": one.disabled_reason,
-        "created_at": ns_to_rfc3339(one.created_ns),
-    }
+@router.post("/endpoints/{endpoint_id}/replay", summary="Send dead messages again (strict audit)")
+def post_replay(endpoint_id: str, body: ReplayBody, caller: EndpointWriter, services: WithServices) -> Response:
+    """Bring dead messages back under their old ids; those that are not dead are left alone."""
+    require_log(services)
+    done = replay_dead_letters(
+        services.db, caller.project, endpoint_id, body.messages, actor_of(caller), services.clock()
+    )
+    audit = None if done.intake_id is None else confirm(services, done.intake_id).to_json()
+    return json_response({"replayed": list(done.replayed), "skipped": dict(done.skipped), "audit": audit})
+
+
+def _changed(services: Services, change: EndpointChange, status: int) -> Response:
+    place = confirm(services, change.intake_id)
+    shown = endpoint_to_json(change.endpoint, {}, services.clock())
+    secret = {"secret": change.secret} if change.is_new_secret else {}
+    return revision_response({**shown, **secret, "public_keys": change.public_keys, "audit": place.to_json()}, status)
+
+
+def _duration(text: str) -> int:
+    try:
+        return parse_duration(text)
+    except ValueError as error:
+        raise InvalidInputError(f"overlap: {error}") from error

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import click
 
+from collector.content import MasterSecretBox
 from custodes.db import Database, open_database, sqlite_file
-from custodes.db.migrate import current_revision, head_revision, upgrade
+from custodes.db.migrate import current_revision, head_revision
+from custodes.kernel.clock import system_clock
 from custodes.kernel.errors import ConfigurationError
 from custodes.kernel.settings import load_settings
+from custodes.runtime.schema import upgrade_schema
 
 
 def open_configured() -> Database:
@@ -42,6 +45,11 @@ def open_or_create() -> Database:
     )
 
 
+def open_secret_box(database: Database) -> MasterSecretBox:
+    """Return what encrypts the secrets of the configured installation."""
+    return MasterSecretBox(database, load_settings(), system_clock)
+
+
 @click.group()
 def db() -> None:
     """The database schema."""
@@ -52,7 +60,8 @@ def upgrade_command() -> None:
     """Bring the database to this program's revision; safe to run again."""
     database = open_or_create()
     before = current_revision(database)
-    upgrade(database)
+    if before != head_revision():
+        upgrade_schema(database, open_secret_box(database))
     after = current_revision(database)
     click.echo(f"database is at {after}" if before == after else f"database went from {before or 'empty'} to {after}")
 

@@ -44,14 +44,14 @@ def demo(days: int, no_console: bool, mlflow: str | None) -> None:
         registry.start()
     registry_url = registry.url if registry is not None else str(mlflow)
     RegistryClient(registry_url).prepare()
-    settings = _demo_settings(registry_url)
+    verifier = WebhookVerifier(system_clock)
+    receiver = Receiver(verifier.verify, lambda text: click.echo(f"demo receiver: {text}"))
+    settings = _demo_settings(registry_url, receiver.port)
     check_port_free(settings.http.host, settings.http.port, "CUSTODES_HTTP__PORT")
     if settings.grpc.enabled:
         check_port_free(settings.grpc_host, settings.grpc.port, "CUSTODES_GRPC__PORT")
     if not no_console:
         check_port_free(settings.console.host, settings.console.port, "CUSTODES_CONSOLE__PORT")
-    verifier = WebhookVerifier(system_clock)
-    receiver = Receiver(verifier.verify, lambda text: click.echo(f"demo receiver: {text}"))
     receiver.start()
     prepare_demo(
         settings,
@@ -94,7 +94,7 @@ def demo(days: int, no_console: bool, mlflow: str | None) -> None:
             registry.stop()
 
 
-def _demo_settings(registry_url: str) -> Settings:
+def _demo_settings(registry_url: str, receiver_port: int) -> Settings:
     """Return the settings with what the demo needs: its own folder, dev mode, loopback webhooks, quick evaluation."""
     folder: Path = load_settings().data_dir / "demo"
     folder.mkdir(parents=True, exist_ok=True)
@@ -106,6 +106,6 @@ def _demo_settings(registry_url: str) -> Settings:
         data_dir=folder,
         policy={"interval_s": 3.0},
         drift={"reference_exchanges": REFERENCE_EXCHANGES},
-        webhook=loopback,
+        webhook={**loopback, "allowed_ports": [receiver_port]},
         action={**loopback, "connections_file": connections, "poll_s": 1.0},
     )

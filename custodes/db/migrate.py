@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Protocol
 
 from alembic import command
 from alembic.config import Config
@@ -12,6 +13,18 @@ from alembic.script import ScriptDirectory
 import custodes
 from custodes.db.database import Database
 from custodes.kernel.errors import ConfigurationError
+
+
+class SecretBox(Protocol):
+    """What encrypts the secrets that a migration meets. It must not need the database while a migration runs."""
+
+    def seal(self, place: str, text: str) -> bytes:
+        """Return ``text`` encrypted for ``place``."""
+        ...
+
+    def open(self, place: str, sealed: bytes) -> str:
+        """Return the text that was sealed for ``place``."""
+        ...
 
 
 def migrations_folder() -> Path:
@@ -37,18 +50,22 @@ def head_revision() -> str:
     return head
 
 
-def upgrade(database: Database, revision: str = "head") -> None:
-    """Bring the database to ``revision``; does nothing when it is there. Two processes may call it at once."""
-    command.upgrade(_config(database), revision)
+def upgrade(database: Database, revision: str = "head", *, secret_box: SecretBox | None = None) -> None:
+    """Bring the database to ``revision``; does nothing when it is there. Two processes may call it at once.
+
+    ``secret_box`` is needed where a migration meets secrets, which an empty database has none of.
+    """
+    command.upgrade(_config(database, secret_box), revision)
 
 
-def downgrade(database: Database, revision: str) -> None:
-    """Take the database back to ``revision`` (``base`` for empty)."""
-    command.downgrade(_config(database), revision)
+def downgrade(database: Database, revision: str, *, secret_box: SecretBox | None = None) -> None:
+    """Take the database back to ``revision`` (``base`` for empty); ``secret_box`` as for :func:`upgrade`."""
+    command.downgrade(_config(database, secret_box), revision)
 
 
-def _config(database: Database) -> Config:
+def _config(database: Database, secret_box: SecretBox | None) -> Config:
     config = Config()
     config.set_main_option("script_location", str(migrations_folder()).replace("%", "%%"))
     config.attributes["engine"] = database.engine
+    config.attributes["secret_box"] = secret_box
     return config

@@ -108,6 +108,13 @@ class Metrics:
         self.outbox_age_s = Gauge(
             "custodes_outbox_oldest_age_seconds", "Age of the oldest undelivered message", registry=make
         )
+        self.outbox_dead = Gauge("custodes_outbox_dead", "Webhook messages that were given up", registry=make)
+        self.breakers_open = Gauge(
+            "custodes_webhook_breakers_open", "Endpoints whose circuit breaker is open or half open", registry=make
+        )
+        self.breaker_openings = Counter(
+            "custodes_webhook_breaker_openings", "Circuit breakers of endpoints that opened", registry=make
+        )
         self.audit_size = Gauge("custodes_audit_log_size", "Leaves under the latest signed checkpoint", registry=make)
         self.audit_pending = Gauge(
             "custodes_audit_intake_pending", "Audit events not yet under a checkpoint", registry=make

@@ -18,7 +18,7 @@ from fastapi import FastAPI
 from collector.app import Services, build_app
 from collector.auth import Authenticator
 from collector.auth.store import ensure_first_admin_key
-from collector.content import open_contents
+from collector.content import MasterSecretBox, open_contents
 from collector.intake import Intake
 from collector.ledger_figures import LedgerFigures
 from collector.limits import IngestLimits
@@ -44,7 +44,7 @@ from custodes.runtime.jobs import Job, Jobs
 from custodes.runtime.models import find_configured_devices, load_configured_profile
 from custodes.runtime.schema import prepare_schema
 from custodes.runtime.scoring import in_turn
-from custodes.runtime.tasks import EvaluatePolicies, SendWebhooks, SequenceAudit, measure_queues
+from custodes.runtime.tasks import EvaluatePolicies, SendWebhooks, SequenceAudit, make_sender, measure_queues
 from custodes.runtime.worker import Worker
 from policies.audit.log import AuditLog
 
@@ -61,6 +61,7 @@ class App:
     database: Database
     metrics: Metrics
     audit: AuditLog
+    secret_box: MasterSecretBox
     api: FastAPI | None = None
     grpc: GrpcServer | None = None
     intake: Intake | None = None
@@ -120,11 +121,12 @@ def build(settings: Settings, *, serve: bool, work: bool, clock: Clock = system_
         pool_size=settings.database.pool_size,
         busy_timeout_s=settings.database.busy_timeout_s,
     )
-    prepare_schema(database, DEFAULT_PROJECT, now_ns=clock(), embedded=serve and work)
+    secret_box = MasterSecretBox(database, settings, clock)
+    prepare_schema(database, DEFAULT_PROJECT, secret_box, now_ns=clock(), embedded=serve and work)
     audit = open_audit_log(settings, database, clock)
     audit.verify_state()
     contents = open_contents(database, settings, metrics, clock)
-    app = App(settings, database, metrics, audit)
+    app = App(settings, database, metrics, audit, secret_box)
     app.add("database", None, database.dispose)
 
     if work:
@@ -146,7 +148,7 @@ def build(settings: Settings, *, serve: bool, work: bool, clock: Clock = system_
             )
             app.workers.append(worker)
             app.add(f"worker on {device}", worker.start, worker.stop)
-        jobs = _build_jobs(settings, database, audit, metrics, clock, owner, app.workers[0])
+        jobs = _build_jobs(settings, database, secret_box, audit, metrics, clock, owner, app.workers[0])
         app.add("jobs", jobs.start, jobs.stop)
     if serve:
         with database.write() as tx:
@@ -162,6 +164,8 @@ def build(settings: Settings, *, serve: bool, work: bool, clock: Clock = system_
             signals=SignalIntake(database, contents, settings.ingest, metrics, clock),
             limits=IngestLimits(settings.ingest, metrics),
             contents=contents,
+            secret_box=secret_box,
+            sender=make_sender(settings.webhook, secret_box),
             audit=audit,
             readiness=_make_readiness(app, clock, jobs if work else None),
             console_url=settings.console_url,
@@ -179,6 +183,7 @@ def build(settings: Settings, *, serve: bool, work: bool, clock: Clock = system_
 def _build_jobs(
     settings: Settings,
     database: Database,
+    secret_box: MasterSecretBox,
     audit: AuditLog,
     metrics: Metrics,
     clock: Clock,
@@ -186,7 +191,7 @@ def _build_jobs(
     worker: Worker,
 ) -> Jobs:
     evaluate = EvaluatePolicies(database, settings, clock, metrics, owner)
-    send = SendWebhooks(database, settings.webhook, clock, metrics)
+    send = SendWebhooks(database, settings.webhook, secret_box, clock, metrics)
     sequence = SequenceAudit(audit, metrics)
     act = CarryOutActions(database, settings, audit, clock, metrics, owner)
     watch = WatchFairness(database, settings, clock, metrics, owner)

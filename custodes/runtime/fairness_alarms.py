@@ -21,8 +21,9 @@ from custodes.runtime.fairness import UNKNOWN_LANGUAGE
 from custodes.runtime.store_fairness import PanelKey, StoredAlarm, StoredReading, insert_alarm
 from policies.audit.intake import append_event
 from policies.groups import Group, make_group
+from policies.hooks.endpoint_store import list_endpoints
 from policies.hooks.payload import console_link, incident_path
-from policies.hooks.store import OutboxMessage, insert_message, list_endpoints
+from policies.hooks.store import OutboxMessage, insert_message
 from policies.incident_store import IncidentEvent, find_incident, insert_incident, insert_incident_event
 from policies.incidents import MAX_SUMMARY_CHARACTERS, MAX_TITLE_CHARACTERS, Incident
 

@@ -2,13 +2,30 @@
 
 from __future__ import annotations
 
+from collector.content import MasterSecretBox
 from custodes.db import Database
 from custodes.db.migrate import current_revision, head_revision, upgrade
 from custodes.db.tables import project
 from custodes.kernel.errors import ConfigurationError
 
+# Since then the database knows which master key it belongs to.
+_KEYS_SINCE = "20261121_0002"
 
-def prepare_schema(database: Database, default_project: str, *, now_ns: int, embedded: bool) -> None:
+
+def upgrade_schema(database: Database, secret_box: MasterSecretBox) -> None:
+    """Bring the database to this program's revision, with the key at hand for secrets that a migration meets."""
+    current = current_revision(database)
+    if current is not None:
+        if current < _KEYS_SINCE:
+            upgrade(database, _KEYS_SINCE)
+        # Now, because a migration holds the one writer's place that recording a new key would wait for.
+        secret_box.prepare()
+    upgrade(database, secret_box=secret_box)
+
+
+def prepare_schema(
+    database: Database, default_project: str, secret_box: MasterSecretBox, *, now_ns: int, embedded: bool
+) -> None:
     """Upgrade an embedded (or SQLite) database; for a shared PostgreSQL insist that somebody upgraded it.
 
     A database that is newer than this program raises ``ConfigurationError`` rather than being touched.
@@ -23,6 +40,6 @@ def prepare_schema(database: Database, default_project: str, *, now_ns: int, emb
             raise ConfigurationError(
                 f"the database is at revision {current or 'none'}, this program needs {head}; run: custodes db upgrade"
             )
-        upgrade(database)
+        upgrade_schema(database, secret_box)
     with database.write() as tx:
         tx.execute(tx.insert(project).values(id=default_project, created_ns=now_ns).on_conflict_do_nothing())

@@ -16,7 +16,11 @@ from policies.audit.log import AuditLog
 from policies.conduct import conduct_of
 from policies.evaluate import Evaluator
 from policies.hooks.address import AddressRules
+from policies.hooks.breaker import breaker_rules
 from policies.hooks.delivery import deliver_due
+from policies.hooks.endpoint_store import count_breakers
+from policies.hooks.secrets import SecretBox
+from policies.hooks.sender import ChannelSender
 from policies.hooks.webhook import WebhookSender
 
 log = get_logger("tasks")
@@ -82,24 +86,30 @@ class EvaluatePolicies:
 class SendWebhooks:
     """Delivers what is due from the outbox."""
 
-    def __init__(self, database: Database, settings: WebhookSettings, clock: Clock, metrics: Metrics) -> None:
+    def __init__(
+        self, database: Database, settings: WebhookSettings, box: SecretBox, clock: Clock, metrics: Metrics
+    ) -> None:
         self._database = database
-        self._sender = make_sender(settings)
+        self._sender = make_sender(settings, box)
+        self._rules = breaker_rules(settings)
         self._clock = clock
         self._metrics = metrics
 
     def run(self) -> None:
         """Make one attempt for the messages that are due."""
-        report = deliver_due(self._database, self._clock(), self._sender)
+        report = deliver_due(self._database, self._clock(), self._sender, rules=self._rules)
         self._metrics.deliveries.labels(outcome="delivered").inc(report.delivered)
         self._metrics.deliveries.labels(outcome="retry").inc(report.retried)
         self._metrics.deliveries.labels(outcome="dead").inc(report.dead)
+        self._metrics.breaker_openings.inc(report.opened)
 
 
-def make_sender(settings: WebhookSettings) -> WebhookSender:
-    """Return the sender that the settings describe; raise ``EndpointError`` for a bad network in them."""
-    rules = AddressRules.of(settings.allowed_private_cidrs, allow_http=settings.allow_http)
-    return WebhookSender(rules, timeout_s=settings.timeout_s)
+def make_sender(settings: WebhookSettings, box: SecretBox) -> ChannelSender:
+    """Return the sender that the settings describe; raise ``ConfigurationError`` for a bad network in them."""
+    rules = AddressRules.of(
+        settings.allowed_private_cidrs, allow_http=settings.allow_http, ports=settings.allowed_ports
+    )
+    return ChannelSender(WebhookSender(rules, timeout_s=settings.timeout_s), box)
 
 
 class SequenceAudit:
@@ -125,7 +135,11 @@ def measure_queues(database: Database, metrics: Metrics, clock: Clock) -> None:
             )
         ).one()
         events = tx.execute(select(func.count()).select_from(audit_intake)).scalar_one()
+        dead = tx.execute(select(func.count()).select_from(outbox).where(outbox.c.state == "dead")).scalar_one()
+        breakers = count_breakers(tx)
         clocked = read_policy_clock(tx)
+    metrics.outbox_dead.set(dead)
+    metrics.breakers_open.set(breakers)
     metrics.outbox_pending.set(waiting.n)
     metrics.outbox_age_s.set(0 if waiting.oldest_ns is None else max(0, clock() - waiting.oldest_ns) / SECOND_NS)
     metrics.audit_pending.set(events)

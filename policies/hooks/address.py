@@ -31,6 +31,10 @@ _NEVER_PUBLIC: tuple[Network, ...] = tuple(
         "64:ff9b:1::/48",  # local NAT64
         "2001::/32",  # Teredo
         "2002::/16",  # 6to4
+        "::/96",  # IPv4-compatible, as ::127.0.0.1
+        "2001:db8::/32",  # documentation
+        "3fff::/20",  # documentation
+        "5f00::/16",  # segment routing
         "fec0::/10",  # former site-local
     )
 )
@@ -38,13 +42,19 @@ _NEVER_PUBLIC: tuple[Network, ...] = tuple(
 
 @dataclass(frozen=True, slots=True)
 class AddressRules:
-    """What a webhook may reach: public addresses, and private ones inside ``private`` networks."""
+    """What a webhook may reach: public addresses, and private ones inside ``private`` networks.
+
+    ``ports`` are those that may be connected to, on private addresses too; ``None`` permits every port.
+    """
 
     private: tuple[Network, ...] = ()
     allow_http: bool = False
+    ports: frozenset[int] | None = None
 
     @classmethod
-    def of(cls, private_cidrs: Sequence[str] = (), *, allow_http: bool = False) -> AddressRules:
+    def of(
+        cls, private_cidrs: Sequence[str] = (), *, allow_http: bool = False, ports: Sequence[int] | None = None
+    ) -> AddressRules:
         """Return the rules for networks written as CIDR; raise ``ConfigurationError`` for anything else."""
         try:
             networks = tuple(ipaddress.ip_network(text, strict=False) for text in private_cidrs)
@@ -52,7 +62,7 @@ class AddressRules:
             raise ConfigurationError(
                 f"CUSTODES_WEBHOOK__ALLOWED_PRIVATE_CIDRS: {error}; write networks such as 10.1.0.0/16"
             ) from error
-        return cls(networks, allow_http)
+        return cls(networks, allow_http, None if ports is None else frozenset(ports))
 
     def permits(self, address: IPAddress) -> bool:
         """Return whether a connection may be made to ``address``."""
@@ -80,6 +90,30 @@ def check_url(url: str) -> SplitResult:
     return parts
 
 
+def check_address(url: str, *, mail: bool = False) -> SplitResult:
+    """Return the parts of an endpoint's address: of a mail server, or http(s); raise ``EndpointError`` otherwise."""
+    if not mail:
+        return check_url(url)
+    try:
+        parts = urlsplit(url)
+        port = parts.port
+    except ValueError as error:
+        raise EndpointError(
+            "a mail server is written smtps://mail.example.org or smtp://mail.example.org:587"
+        ) from error
+    plain = parts.path in ("", "/") and not parts.query and not parts.fragment and parts.username is None
+    is_text = url.isascii() and url.isprintable() and " " not in url and len(url) <= 2048
+    if parts.scheme not in ("smtp", "smtps") or not parts.hostname or port == 0 or not plain or not is_text:
+        raise EndpointError("a mail server is written smtps://mail.example.org or smtp://mail.example.org:587")
+    return parts
+
+
+def shown_address(url: str) -> str:
+    """Return an address whose path is a secret as it may be shown: ``https://hooks.slack.com/…``."""
+    parts = check_url(url)
+    return f"{parts.scheme}://{parts.netloc}/…"
+
+
 def resolve_target(url: str, rules: AddressRules, resolver: Resolver) -> list[str]:
     """Return the addresses of the URL's host, all of them permitted, in the resolver's order.
 
@@ -89,9 +123,18 @@ def resolve_target(url: str, rules: AddressRules, resolver: Resolver) -> list[st
     parts = check_url(url)
     if parts.scheme == "http" and not rules.allow_http:
         raise EndpointError("http webhooks are switched off; use https, or set CUSTODES_WEBHOOK__ALLOW_HTTP=true")
-    host = parts.hostname or ""
+    return resolve_host(parts.hostname or "", parts.port or (443 if parts.scheme == "https" else 80), rules, resolver)
+
+
+def resolve_host(host: str, port: int, rules: AddressRules, resolver: Resolver) -> list[str]:
+    """Return the addresses of a host, all of them permitted; raises as :func:`resolve_target`."""
+    if rules.ports is not None and port not in rules.ports:
+        raise EndpointError(
+            f"port {port} is not one of those that may be reached; if it is right, add it to "
+            "CUSTODES_WEBHOOK__ALLOWED_PORTS"
+        )
     try:
-        found = resolver(host, parts.port or (443 if parts.scheme == "https" else 80))
+        found = resolver(host, port)
     except (OSError, UnicodeError) as error:
         raise UnresolvedError(f"the host {host!r} does not resolve") from error
     addresses = [ipaddress.ip_address(text.partition("%")[0]) for text in found]

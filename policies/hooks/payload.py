@@ -66,6 +66,19 @@ def incident_body(
         data = _smaller(data)
 
 
+def probe_body(project_id: str, endpoint_id: str, *, console_url: str, at_ns: int) -> bytes:
+    """Return ``{type, timestamp, data}`` of ``endpoint.test``, which tells that somebody wanted to see it arrive."""
+    data = {
+        "endpoint": endpoint_id,
+        "project": project_id,
+        "severity": "low",
+        "title": f"Test of endpoint {endpoint_id}",
+        "summary": "Somebody asked Custodes to send this. Nothing is wrong, and nothing needs to be done.",
+        "url": console_link(console_url, "/endpoints"),
+    }
+    return orjson.dumps({"type": "endpoint.test", "timestamp": ns_to_rfc3339(at_ns), "data": data})
+
+
 def _other_to_json(incident: Incident, console_url: str) -> dict[str, object]:
     return {
         "incident_id": incident.id,

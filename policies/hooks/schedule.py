@@ -27,6 +27,9 @@ SHORTEST_PAUSE_NS = 30 * SECOND_NS
 
 _JITTER = 0.1
 
+LIFETIME_NS = int(sum(WAITS_NS) * (1 + _JITTER))
+"""The longest that ten attempts take by themselves."""
+
 
 @dataclass(frozen=True, slots=True)
 class Retry:

@@ -1,4 +1,4 @@
-"""The SQL of webhook endpoints, the outbox and delivery attempts. Functions never commit; rows never leave.
+"""The SQL of the outbox and of delivery attempts. Functions never commit; rows never leave.
 
 The messages of one incident to one endpoint form a line: only the earliest pending one can be claimed. While nobody
 holds a message, ``lease_until_ns`` is the time before which nobody may, for the receiver's sake.
@@ -7,7 +7,7 @@ holds a message, ``lease_until_ns`` is the time before which nobody may, for the
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, Literal
 
 import orjson
@@ -26,23 +26,11 @@ _FINAL_STATES: tuple[OutboxState, ...] = ("delivered", "dead")
 
 
 @dataclass(frozen=True, slots=True)
-class Endpoint:
-    """A webhook receiver. ``secret`` holds one or more space-separated signing keys and is never shown."""
-
-    project_id: str
-    id: str
-    url: str
-    secret: str = field(repr=False)
-    state: Literal["active", "disabled"]
-    created_ns: int
-    disabled_reason: str | None = None
-
-
-@dataclass(frozen=True, slots=True)
 class OutboxMessage:
     """A message on its way. ``id`` is the ``webhook-id``, the same at every attempt.
 
     ``incident_id`` is the incident whose line it stands in, ``members`` are those it tells about when they are several.
+    ``attempts`` are those of its ten that are used up, ``tries`` all there ever were, before a replay too.
     """
 
     id: str
@@ -58,6 +46,8 @@ class OutboxMessage:
     delivered_ns: int | None = None
     last_error: str | None = None
     members: tuple[str, ...] = ()
+    tries: int = 0
+    replayed_ns: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,60 +61,6 @@ class Attempt:
     status: int | None
     duration_ms: float
     detail: str
-
-
-# Endpoints
-
-
-def insert_endpoint(tx: WriteTx, new: Endpoint) -> None:
-    """Store a new endpoint; the unit of work raises ``ConflictError`` if its name is taken."""
-    tx.execute(
-        insert(endpoint).values(
-            project_id=new.project_id,
-            id=new.id,
-            url=new.url,
-            secret=new.secret,
-            state=new.state,
-            disabled_reason=new.disabled_reason,
-            created_ns=new.created_ns,
-        )
-    )
-
-
-def find_endpoint(tx: ReadTx, project_id: str, endpoint_id: str) -> Endpoint | None:
-    """Return one endpoint, or ``None``."""
-    statement = select(endpoint).where(_is_endpoint(project_id, endpoint_id))
-    row = tx.execute(statement).first()
-    return None if row is None else _row_to_endpoint(row)
-
-
-def list_endpoints(tx: ReadTx, project_id: str) -> list[Endpoint]:
-    """Return the endpoints of a project by name."""
-    statement = select(endpoint).where(endpoint.c.project_id == project_id).order_by(endpoint.c.id)
-    return [_row_to_endpoint(row) for row in tx.execute(statement)]
-
-
-def set_endpoint(tx: WriteTx, project_id: str, endpoint_id: str, url: str, secret: str) -> None:
-    """Give an endpoint a new address and secret and make it active."""
-    changes = {"url": url, "secret": secret, "state": "active", "disabled_reason": None}
-    tx.execute(update(endpoint).where(_is_endpoint(project_id, endpoint_id)).values(changes))
-
-
-def disable_endpoint(tx: WriteTx, project_id: str, endpoint_id: str, reason: str) -> None:
-    """Disable an endpoint and dead-letter everything that still waits for it."""
-    short = reason[:MAX_DETAIL_CHARACTERS]
-    where = _is_endpoint(project_id, endpoint_id)
-    tx.execute(update(endpoint).where(where).values(state="disabled", disabled_reason=short))
-    waiting = and_(outbox.c.project_id == project_id, outbox.c.endpoint_id == endpoint_id, outbox.c.state == "pending")
-    tx.execute(update(outbox).where(waiting).values(state="dead", last_error=short, lease_owner=None))
-
-
-def _is_endpoint(project_id: str, endpoint_id: str) -> Any:
-    return and_(endpoint.c.project_id == project_id, endpoint.c.id == endpoint_id)
-
-
-def _row_to_endpoint(row: Row[Any]) -> Endpoint:
-    return Endpoint(row.project_id, row.id, row.url, row.secret, row.state, row.created_ns, row.disabled_reason)
 
 
 # Outbox
@@ -190,12 +126,15 @@ def claim_due(tx: WriteTx, owner: str, *, now_ns: int, lease_ns: int, limit: int
     """Lease up to ``limit`` due messages to ``owner``, most overdue first.
 
     Rows another process is claiming at the same moment are skipped; a lease that has run out can be
-    taken over. Messages to disabled or missing endpoints are not claimed, nor is one while an earlier one of
-    the same incident to the same endpoint is pending, in flight or not.
+    taken over. Messages to disabled or missing endpoints are not claimed, nor those whose endpoint's breaker is open,
+    nor is one while an earlier one of the same incident to the same endpoint is pending, in flight or not.
     """
     columns = outbox.c
     is_reachable = exists().where(
-        endpoint.c.project_id == columns.project_id, endpoint.c.id == columns.endpoint_id, endpoint.c.state == "active"
+        endpoint.c.project_id == columns.project_id,
+        endpoint.c.id == columns.endpoint_id,
+        endpoint.c.state == "active",
+        or_(endpoint.c.open_until_ns.is_(None), endpoint.c.open_until_ns <= now_ns),
     )
     earlier = outbox.alias("earlier")
     # Safe among concurrent claims: what is pending here may be done by now, but never the other way round.
@@ -249,7 +188,8 @@ def record_attempt(
         .where(_is_held(message, owner))
         .values(
             state=state,
-            attempts=attempt.n,
+            attempts=message.attempts + 1,
+            tries=attempt.n,
             next_attempt_ns=message.next_attempt_ns if retry is None else _retry_ns(message, retry),
             lease_owner=None,
             lease_until_ns=None if retry is None else retry.not_before_ns,
@@ -273,6 +213,42 @@ def record_attempt(
     return True
 
 
+def list_overdue(tx: ReadTx, before_ns: int, now_ns: int, *, limit: int = 100) -> list[OutboxMessage]:
+    """Return pending messages that were queued before a time and that an open breaker keeps back."""
+    columns = outbox.c
+    is_kept_back = exists().where(
+        endpoint.c.project_id == columns.project_id,
+        endpoint.c.id == columns.endpoint_id,
+        endpoint.c.open_until_ns > now_ns,
+    )
+    statement = (
+        select(outbox)
+        .where(
+            columns.state == "pending",
+            columns.next_attempt_ns <= now_ns,
+            or_(columns.lease_until_ns.is_(None), columns.lease_until_ns <= now_ns),
+            func.coalesce(columns.replayed_ns, columns.created_ns) < before_ns,
+            is_kept_back,
+        )
+        .order_by(columns.created_ns)
+        .limit(limit)
+    )
+    return [_row_to_message(row) for row in tx.execute(statement)]
+
+
+def dead_letter(tx: WriteTx, message: OutboxMessage, reason: str, now_ns: int) -> bool:
+    """Give up a pending message that nobody holds, and return True; False when it changed meanwhile."""
+    columns = outbox.c
+    where = and_(
+        columns.id == message.id,
+        columns.state == "pending",
+        columns.tries == message.tries,
+        or_(columns.lease_until_ns.is_(None), columns.lease_until_ns <= now_ns),
+    )
+    values = {"state": "dead", "last_error": reason[:MAX_DETAIL_CHARACTERS], "lease_owner": None}
+    return tx.execute(update(outbox).where(where).values(values)).rowcount == 1
+
+
 def _retry_ns(message: OutboxMessage, retry: Retry) -> Any:
     column = outbox.c.next_attempt_ns
     return case(
@@ -291,6 +267,71 @@ def list_messages(
         statement = statement.where(outbox.c.incident_id == incident_id)
     statement = statement.order_by(outbox.c.created_ns.desc(), outbox.c.id.desc()).limit(limit)
     return [_row_to_message(row) for row in tx.execute(statement)]
+
+
+def list_deliveries(
+    tx: ReadTx,
+    project_id: str,
+    endpoint_id: str,
+    *,
+    state: OutboxState | None = None,
+    before: str | None = None,
+    limit: int = 100,
+) -> list[OutboxMessage]:
+    """Return an endpoint's messages, newest first by their ids; ``before`` is that of the last one already seen."""
+    columns = outbox.c
+    statement = select(outbox).where(columns.project_id == project_id, columns.endpoint_id == endpoint_id)
+    if state is not None:
+        statement = statement.where(columns.state == state)
+    if before is not None:
+        statement = statement.where(columns.id < before)
+    # By the primary key, whose ids rise with time: an index of its own would tempt SQLite away in ``claim_due``.
+    statement = statement.order_by(columns.id.desc()).limit(limit)
+    return [_row_to_message(row) for row in tx.execute(statement)]
+
+
+def count_messages(tx: ReadTx, project_id: str) -> dict[str, dict[str, int]]:
+    """Return how many messages of a project wait and how many are dead, by endpoint."""
+    columns = outbox.c
+    statement = (
+        select(columns.endpoint_id, columns.state, func.count().label("n"))
+        .where(columns.project_id == project_id, columns.state.in_(("pending", "dead")))
+        .group_by(columns.endpoint_id, columns.state)
+    )
+    found: dict[str, dict[str, int]] = {}
+    for row in tx.execute(statement):
+        found.setdefault(row.endpoint_id, {})[row.state] = row.n
+    return found
+
+
+def lock_dead_letters(
+    tx: WriteTx, project_id: str, endpoint_id: str, ids: Sequence[str] | None, *, limit: int
+) -> list[OutboxMessage]:
+    """Return, locked, the dead messages of an endpoint, those with these ids or the oldest ones."""
+    columns = outbox.c
+    statement = select(outbox).where(
+        columns.project_id == project_id, columns.endpoint_id == endpoint_id, columns.state == "dead"
+    )
+    if ids is not None:
+        statement = statement.where(columns.id.in_(ids))
+    rows = tx.execute(statement.order_by(columns.created_ns, columns.id).limit(limit).with_for_update())
+    return [_row_to_message(row) for row in rows]
+
+
+def has_later_delivered(tx: ReadTx, message: OutboxMessage) -> bool:
+    """Return whether a later message of the same incident has reached this endpoint."""
+    columns = outbox.c
+    statement = select(columns.id).where(
+        _is_in_line_of(message), columns.state == "delivered", columns.created_ns > message.created_ns
+    )
+    return tx.execute(statement.limit(1)).first() is not None
+
+
+def revive_messages(tx: WriteTx, ids: Sequence[str], now_ns: int) -> None:
+    """Give dead messages ten new attempts, the first of them now, under their old ids."""
+    values = {"state": "pending", "attempts": 0, "replayed_ns": now_ns, "next_attempt_ns": now_ns}
+    where = and_(outbox.c.id.in_(ids), outbox.c.state == "dead")
+    tx.execute(update(outbox).where(where).values(**values, lease_owner=None, lease_until_ns=None))
 
 
 def is_waiting(tx: ReadTx, project_id: str, endpoint_id: str, incident_id: str) -> bool:
@@ -317,7 +358,7 @@ def list_attempts(tx: ReadTx, outbox_ids: Sequence[str]) -> list[Attempt]:
 
 def _is_held(message: OutboxMessage, owner: str) -> Any:
     columns = outbox.c
-    return and_(columns.id == message.id, columns.lease_owner == owner, columns.attempts == message.attempts)
+    return and_(columns.id == message.id, columns.lease_owner == owner, columns.tries == message.tries)
 
 
 def _row_to_message(row: Row[Any]) -> OutboxMessage:
@@ -335,4 +376,6 @@ def _row_to_message(row: Row[Any]) -> OutboxMessage:
         row.delivered_ns,
         row.last_error,
         () if row.members is None else tuple(orjson.loads(row.members)),
+        row.tries,
+        row.replayed_ns,
     )

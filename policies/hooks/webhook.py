@@ -1,4 +1,4 @@
-"""One delivery attempt: sign, connect to a checked address, post, and say what happened as a value.
+"""One POST: connect to a checked address, send, and say what happened as a value.
 
 Only 2xx is success. Redirects are not followed, proxies from the environment are not used, and no more
 than 256 bytes of an answer are ever read; none of them are kept.
@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import ssl
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
 
@@ -54,11 +55,18 @@ class Gone:
     status: int = 410
 
 
-Outcome = Delivered | RetryLater | Rejected | Gone
+@dataclass(frozen=True, slots=True)
+class Untold:
+    """This kind of receiver is not told of such an event: nothing was sent, and the message is done."""
+
+    reason: str
+
+
+Outcome = Delivered | RetryLater | Rejected | Gone | Untold
 
 
 class WebhookSender:
-    """Makes single delivery attempts. Stateless between attempts and safe to share between threads."""
+    """Makes single POSTs. Stateless between attempts and safe to share between threads."""
 
     def __init__(
         self,
@@ -81,10 +89,17 @@ class WebhookSender:
         return self._timeout_s
 
     def send(self, url: str, secret: str, message_id: str, body: bytes, now_ns: int) -> Outcome:
-        """Return the outcome of one signed POST of ``body``; never raises for anything the receiver does."""
+        """Return the outcome of one signed POST of JSON; never raises for anything the receiver does."""
+        try:
+            signed = sign_headers(secret, message_id, now_ns // SECOND_NS, body)
+        except EndpointError as error:
+            return Rejected(str(error))
+        return self.post(url, {"content-type": "application/json", **signed}, body, now_ns)
+
+    def post(self, url: str, headers: Mapping[str, str], body: bytes, now_ns: int) -> Outcome:
+        """Return the outcome of one POST; never raises for anything the receiver does."""
         try:
             addresses = resolve_target(url, self._rules, self._resolver)
-            headers = sign_headers(secret, message_id, now_ns // SECOND_NS, body)
         except EndpointError as error:
             return Rejected(str(error))
         except UnresolvedError as error:
@@ -96,14 +111,13 @@ class WebhookSender:
         except (httpcore.NetworkError, httpcore.ProtocolError, httpcore.UnsupportedProtocol, OSError) as error:
             return RetryLater(f"the connection failed: {type(error).__name__}")
 
-    def _post(self, url: str, signed: dict[str, str], body: bytes, addresses: list[str], now_ns: int) -> Outcome:
+    def _post(self, url: str, given: Mapping[str, str], body: bytes, addresses: list[str], now_ns: int) -> Outcome:
         backend = PinnedBackend(addresses, self._monotonic() + self._timeout_s, self._monotonic)
         headers = {
             "host": check_url(url).netloc,
-            "content-type": "application/json",
             "content-length": str(len(body)),
             "user-agent": USER_AGENT,
-            **signed,
+            **given,
         }
         pool = httpcore.ConnectionPool(
             ssl_context=self._ssl_context, max_keepalive_connections=0, retries=0, network_backend=backend

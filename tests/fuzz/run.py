@@ -18,7 +18,7 @@ from typing import Any
 
 from sqlalchemy import select
 
-from collector.content import open_contents
+from collector.content import MasterSecretBox, open_contents
 from collector.exchanges import read_batch_exchanges
 from collector.intake import Intake
 from collector.otlp.body import parse_content_type, read_body
@@ -49,7 +49,8 @@ class Target:
         self._metrics = metrics
         self.database: Database = open_database(settings.database_url)
         upgrade(self.database)
-        prepare_schema(self.database, "default", now_ns=system_clock(), embedded=True)
+        box = MasterSecretBox(self.database, settings, system_clock)
+        prepare_schema(self.database, "default", box, now_ns=system_clock(), embedded=True)
         self.contents = open_contents(self.database, settings, metrics, system_clock)
         self._settings = settings.ingest
         prices = PriceBooks(self.database, system_clock)

@@ -105,7 +105,7 @@ class SteppedPath:
             pass
         report = evaluate_tick(self.app.database, self.clock.now_ns, None, CONDUCT)
         assert report.failures == []
-        deliver_due(self.app.database, self.clock.now_ns, make_sender(self.app.settings.webhook))
+        deliver_due(self.app.database, self.clock.now_ns, make_sender(self.app.settings.webhook, self.app.secret_box))
         self.app.audit.flush()
 
 
@@ -116,15 +116,15 @@ def lines() -> list[str]:
 
 @pytest.fixture
 def path(database_url: str, tmp_path: Path, lines: list[str]) -> Iterator[SteppedPath]:
+    clock = SteppedClock(START_NS)
+    verifier = WebhookVerifier(clock)
+    receiver = Receiver(verifier.verify, lines.append)
     settings = load_settings(
         data_dir=tmp_path,
         database={"url": database_url},
         models={"threads": 1},
-        webhook={"allowed_private_cidrs": ["127.0.0.0/8"], "allow_http": True},
+        webhook={"allowed_private_cidrs": ["127.0.0.0/8"], "allow_http": True, "allowed_ports": [receiver.port]},
     )
-    clock = SteppedClock(START_NS)
-    verifier = WebhookVerifier(clock)
-    receiver = Receiver(verifier.verify, lines.append)
     receiver.start()
     app = build(settings, serve=True, work=True, clock=clock)
     assert app.intake is not None
@@ -132,6 +132,7 @@ def path(database_url: str, tmp_path: Path, lines: list[str]) -> Iterator[Steppe
     actor = Actor("tester", "operator", waived=True)
     made = put_endpoint(
         app.database,
+        app.secret_box,
         project_id="default",
         endpoint_id="receiver",
         url=receiver.url,
@@ -139,7 +140,7 @@ def path(database_url: str, tmp_path: Path, lines: list[str]) -> Iterator[Steppe
         actor=actor,
         now_ns=START_NS,
     )
-    verifier.secret = made.endpoint.secret
+    verifier.secret = made.secret
     draft = submit_policy(
         app.database, project_id="default", text=POLICY, filename="p.yaml", actor=actor, now_ns=START_NS
     ).version

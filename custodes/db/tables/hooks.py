@@ -12,12 +12,28 @@ endpoint = Table(
     Column("project_id", String(64), primary_key=True),
     # The name policies use.
     Column("id", String(64), primary_key=True),
+    # One of policies.hooks.channels.
+    Column("kind", String(16), nullable=False, server_default="webhook"),
+    # As it may be shown: where the address itself is a secret, only its host.
     Column("url", String(2048), nullable=False),
-    Column("secret", String(256), nullable=False),
+    # A JSON object of strings.
+    Column("options", LargeBinary),
+    # A JSON object of strings, encrypted; NULL when there is none to keep.
+    Column("sealed", LargeBinary),
+    # The signing keys that a rotation replaced, encrypted, which sign beside the new ones until a time.
+    Column("previous", LargeBinary),
+    time_ns("previous_until_ns", nullable=True),
     # active | disabled
     Column("state", String(16), nullable=False),
     Column("disabled_reason", String(256)),
+    Column("revision", Integer, nullable=False, server_default="1"),
     time_ns("created_ns"),
+    # The circuit breaker: failed attempts in a row, and until when nothing is sent; NULL while it is closed.
+    Column("failures", Integer, nullable=False, server_default="0"),
+    time_ns("open_until_ns", nullable=True),
+    time_ns("delivered_ns", nullable=True),
+    time_ns("failed_ns", nullable=True),
+    Column("last_error", String(256)),
 )
 
 outbox = Table(
@@ -35,8 +51,12 @@ outbox = Table(
     Column("body", LargeBinary, nullable=False),
     # pending | delivered | dead
     Column("state", String(16), nullable=False),
+    # Those of its ten that are used up; a replay gives it ten new ones.
     Column("attempts", Integer, nullable=False, server_default="0"),
+    # All there ever were: the number of the last row in delivery_attempt.
+    Column("tries", Integer, nullable=False, server_default="0"),
     time_ns("created_ns"),
+    time_ns("replayed_ns", nullable=True),
     time_ns("next_attempt_ns"),
     Column("lease_owner", String(64)),
     time_ns("lease_until_ns", nullable=True),

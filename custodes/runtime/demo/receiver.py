@@ -20,9 +20,14 @@ class Receiver:
         self._thread = threading.Thread(target=self._server.serve_forever, name="custodes-demo-receiver", daemon=True)
 
     @property
+    def port(self) -> int:
+        """The port it listens on."""
+        return int(self._server.server_address[1])
+
+    @property
     def url(self) -> str:
         """The address to register as an endpoint."""
-        return f"http://127.0.0.1:{self._server.server_address[1]}/webhook"
+        return f"http://127.0.0.1:{self.port}/webhook"
 
     def start(self) -> None:
         """Begin to listen in a thread."""

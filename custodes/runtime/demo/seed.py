@@ -7,11 +7,10 @@ from collections.abc import Callable
 
 from sqlalchemy import func, select
 
-from custodes.db import Database
 from custodes.db.tables import trace
 from custodes.kernel.clock import DAY_NS, HOUR_NS, MINUTE_NS
 from custodes.kernel.settings import Settings
-from custodes.runtime.app import DEFAULT_PROJECT, build
+from custodes.runtime.app import DEFAULT_PROJECT, App, build
 from custodes.runtime.demo.history import QUARTER_NS, history_turns, quarters, turns_to_request
 from custodes.runtime.demo.policies import POLICIES
 from custodes.runtime.demo.verifier import WebhookVerifier
@@ -61,9 +60,9 @@ def prepare_demo(
     if app.intake is None or app.worker is None:
         raise RuntimeError("the demo needs a process that serves and works")
     try:
-        verifier.secret = _activate(app.database, settings, receiver_url, clock.now_ns)
+        verifier.secret = _activate(app, receiver_url, clock.now_ns)
         verifier.clock = clock
-        sender = make_sender(settings.webhook)
+        sender = make_sender(settings.webhook, app.secret_box)
         evaluator = Evaluator(app.database, conduct_of(settings))
         with app.database.read() as tx:
             last_ns = tx.execute(select(func.max(trace.c.start_ns))).scalar()
@@ -110,9 +109,11 @@ def _incident_start(todo: list[int]) -> int | None:
     return todo[len(todo) * 2 // 3] if len(todo) >= SHORTEST_STORY else None
 
 
-def _activate(database: Database, settings: Settings, receiver_url: str, now_ns: int) -> str:
+def _activate(app: App, receiver_url: str, now_ns: int) -> str:
+    database, settings = app.database, app.settings
     change = put_endpoint(
         database,
+        app.secret_box,
         project_id=DEFAULT_PROJECT,
         endpoint_id=ENDPOINT,
         url=receiver_url,
@@ -133,4 +134,6 @@ def _activate(database: Database, settings: Settings, receiver_url: str, now_ns:
             now_ns=now_ns,
             conduct=conduct_of(settings),
         )
-    return change.endpoint.secret
+    if change.secret is None:
+        raise RuntimeError("a webhook endpoint has a signing secret")
+    return change.secret

@@ -4,6 +4,7 @@ import orjson
 import pytest
 from sqlalchemy import select
 
+from collector.content import MasterSecretBox
 from custodes.db import Database
 from custodes.db.tables import audit_intake
 from policies.actors import Actor
@@ -22,17 +23,22 @@ def audited(database: Database) -> list[tuple[str, str, str]]:
 
 class TestPutEndpoint:
     @staticmethod
-    def put(database: Database, url: str, secret: str | None = None, name: str = "oncall") -> EndpointChange:
+    def put(
+        database: Database, box: MasterSecretBox, url: str, secret: str | None = None, name: str = "oncall"
+    ) -> EndpointChange:
         return put_endpoint(
-            database, project_id="default", endpoint_id=name, url=url, secret=secret, actor=ALICE, now_ns=5
+            database, box, project_id="default", endpoint_id=name, url=url, secret=secret, actor=ALICE, now_ns=5
         )
 
-    def test_makes_a_secret_and_keeps_it_when_only_the_address_changes(self, database: Database) -> None:
-        created = self.put(database, "https://a.example/hook").endpoint
+    def test_makes_a_secret_and_keeps_it_when_only_the_address_changes(
+        self, database: Database, secret_box: MasterSecretBox
+    ) -> None:
+        created = self.put(database, secret_box, "https://a.example/hook")
+        assert created.secret is not None
         assert created.secret.startswith("whsec_")
         assert "whsec_" not in repr(created)
-        moved = self.put(database, "https://b.example/hook").endpoint
-        assert moved.secret == created.secret
+        moved = self.put(database, secret_box, "https://b.example/hook")
+        assert (moved.secret, created.is_new_secret, moved.is_new_secret) == (created.secret, True, False)
         assert [one.url for one in list_project_endpoints(database, "default")] == ["https://b.example/hook"]
         assert [event[0] for event in audited(database)] == ["endpoint.created", "endpoint.changed"]
 
@@ -47,7 +53,9 @@ class TestPutEndpoint:
             ("https://a.example/", None, "x" * 65),
         ],
     )
-    def test_refuses_unusable_values(self, database: Database, url: str, secret: str | None, name: str) -> None:
+    def test_refuses_unusable_values(
+        self, database: Database, secret_box: MasterSecretBox, url: str, secret: str | None, name: str
+    ) -> None:
         with pytest.raises(EndpointError):
-            self.put(database, url, secret, name)
+            self.put(database, secret_box, url, secret, name)
         assert list_project_endpoints(database, "default") == []

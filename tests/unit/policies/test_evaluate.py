@@ -15,8 +15,8 @@ from policies import notices
 from policies.actors import Actor
 from policies.conduct import Conduct
 from policies.decision_store import Decision, insert_decision, list_decisions
-from policies.endpoints import put_endpoint
 from policies.evaluate import TickReport, evaluate_tick
+from policies.hooks.endpoint_store import Endpoint, find_endpoint, insert_endpoint
 from policies.hooks.store import list_messages
 from policies.incident_store import list_incident_events, list_incidents
 from policies.incidents import Incident
@@ -37,15 +37,9 @@ def active(database: Database, policy_text: str) -> str:
 
 
 def activate(database: Database, text: str, *, now_ns: int = 0) -> str:
-    put_endpoint(
-        database,
-        project_id="default",
-        endpoint_id="oncall",
-        url="https://hooks.example/x",
-        secret=None,
-        actor=ALICE,
-        now_ns=now_ns,
-    )
+    with database.write() as tx:
+        if find_endpoint(tx, "default", "oncall") is None:
+            insert_endpoint(tx, Endpoint("default", "oncall", "https://hooks.example/x", None, "active", now_ns))
     change = submit_policy(database, project_id="default", text=text, filename="p.yaml", actor=ALICE, now_ns=now_ns)
     activate_policy(
         database,

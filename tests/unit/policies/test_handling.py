@@ -17,8 +17,8 @@ from policies import handling
 from policies.actors import Actor
 from policies.conduct import STRICT, Conduct, Review
 from policies.decision_store import list_decisions
-from policies.endpoints import put_endpoint
 from policies.evaluate import Evaluator
+from policies.hooks.endpoint_store import Endpoint, insert_endpoint
 from policies.hooks.store import OutboxMessage, list_messages
 from policies.incident_store import list_clocks, list_incident_events, list_incidents, list_silences
 from policies.incidents import Incident
@@ -38,10 +38,8 @@ class Story:
         self.database, self.traffic = database, traffic
         self.minute = START
         self.evaluator = Evaluator(database, CONDUCT)
-        put_endpoint(
-            database, project_id="default", endpoint_id="oncall", url="https://hooks.example/x", secret=None,
-            actor=ANN, now_ns=0,
-        )  # fmt: skip
+        with database.write() as tx:
+            insert_endpoint(tx, Endpoint("default", "oncall", "https://hooks.example/x", None, "active", 0))
         quick = text.replace("window: 15m", "window: 1m").replace("for: 5m", "for: 0s", 1)
         quick = quick.replace("keep_firing_for: 10m", "keep_firing_for: 0s")
         quick = quick.replace("{at: 8m, state: pending}, {at: 10m, state: firing}", "{at: 8m, state: firing}")

@@ -17,7 +17,7 @@ from starlette.testclient import TestClient
 from collector.app import Services, build_app
 from collector.arrivals import prepare_request
 from collector.auth import Role, create_key
-from collector.content import Contents, open_contents
+from collector.content import Contents, MasterSecretBox, open_contents
 from collector.dialects.span import NormalSpan
 from collector.intake import Intake
 from collector.limits import IngestLimits
@@ -33,6 +33,9 @@ from custodes.kernel.metrics import Metrics
 from custodes.kernel.settings import Settings
 from policies.audit.keys import load_or_create_key
 from policies.audit.log import AuditLog
+from policies.hooks.address import AddressRules
+from policies.hooks.sender import ChannelSender
+from policies.hooks.webhook import WebhookSender
 
 Scores = Mapping[str, float | None]
 
@@ -49,12 +52,14 @@ class Server:
     app: FastAPI = field(init=False)
     audit: AuditLog = field(init=False)
     contents: Contents = field(init=False)
+    secret_box: MasterSecretBox = field(init=False)
     intake: Intake = field(init=False)
     rows: RowIds = field(default_factory=RowIds)
 
     def __post_init__(self) -> None:
         self.audit = AuditLog(self.database, load_or_create_key(self.settings.data_dir), self.clock)
         self.contents = open_contents(self.database, self.settings, self.metrics, self.clock)
+        self.secret_box = MasterSecretBox(self.database, self.settings, self.clock)
         self.intake = Intake(self.database, self.contents, self.settings.ingest, self.metrics, self.clock)
         self.app = build_app(self.services())
 
@@ -69,6 +74,8 @@ class Server:
             "signals": SignalIntake(self.database, self.contents, self.settings.ingest, self.metrics, self.clock),
             "limits": IngestLimits(changes.get("settings", self.settings).ingest, self.metrics),
             "contents": self.contents,
+            "secret_box": self.secret_box,
+            "sender": ChannelSender(WebhookSender(AddressRules.of(["127.0.0.0/8"], allow_http=True)), self.secret_box),
             "audit": self.audit,
             "readiness": lambda: self.reasons,
             "console_url": "http://console.test",

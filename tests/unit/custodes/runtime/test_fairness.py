@@ -36,7 +36,8 @@ from custodes.runtime.store_outcomes import Pair
 from detectors.fairness.audit import SelfAudit
 from detectors.model import DetectorIdentity, Embedding, ExchangeScores, Trait, assessed
 from detectors.outcomes.observe import OUTCOMES, Observation
-from policies.hooks.store import Endpoint, insert_endpoint, list_messages
+from policies.hooks.endpoint_store import Endpoint, insert_endpoint
+from policies.hooks.store import list_messages
 from policies.incident_store import list_incident_events, list_incidents
 
 NOW_NS = 1_795_000_000 * 10**9
@@ -259,8 +260,8 @@ class TestWatchFairness:
         self, database: Database, fold: Fold, segment_id: int
     ) -> None:
         with database.write() as tx:
-            insert_endpoint(tx, Endpoint("default", "oncall", "https://hooks.example.org/x", "s", "active", NOW_NS))
-            insert_endpoint(tx, Endpoint("default", "off", "https://hooks.example.org/y", "s", "disabled", NOW_NS))
+            insert_endpoint(tx, Endpoint("default", "oncall", "https://hooks.example.org/x", None, "active", NOW_NS))
+            insert_endpoint(tx, Endpoint("default", "off", "https://hooks.example.org/y", None, "disabled", NOW_NS))
         fold(make_pairs(1, 3_000, {"de": 0.4, "fr": 0.1, "it": 0.1}, segment_id=segment_id, batch=1))
         watch = watch_of(database)
         assert watch.run_at(NOW_NS).alarms >= 1

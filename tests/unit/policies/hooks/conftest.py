@@ -9,10 +9,13 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 
+from collector.content import MasterSecretBox
 from custodes.db import Database
 from custodes.db.tables import incident
+from policies.hooks.endpoint_store import Endpoint, insert_endpoint
+from policies.hooks.secrets import seal_secrets
 from policies.hooks.signing import generate_secret
-from policies.hooks.store import Endpoint, OutboxMessage, insert_endpoint, insert_message
+from policies.hooks.store import OutboxMessage, insert_message
 
 
 @dataclass
@@ -65,11 +68,12 @@ def receiver() -> Iterator[Receiver]:
 
 
 @pytest.fixture
-def add_endpoint(database: Database) -> Callable[..., Endpoint]:
+def add_endpoint(database: Database, secret_box: MasterSecretBox) -> Callable[..., Endpoint]:
     """Return a function that stores an endpoint."""
 
     def add(name: str = "oncall", url: str = "https://hooks.example/x") -> Endpoint:
-        made = Endpoint("default", name, url, generate_secret(), "active", 0)
+        sealed = seal_secrets(secret_box, "default", name, {"signing": generate_secret()})
+        made = Endpoint("default", name, url, sealed, "active", 0)
         with database.write() as tx:
             insert_endpoint(tx, made)
         return made

@@ -8,16 +8,18 @@ from typing import Any
 
 import pytest
 
+from collector.content import MasterSecretBox
 from custodes.db import Database
 from custodes.kernel.clock import HOUR_NS, SECOND_NS
 from policies.hooks.address import AddressRules
 from policies.hooks.delivery import DeliveryReport, deliver_due
+from policies.hooks.endpoint_store import Endpoint, find_endpoint
 from policies.hooks.schedule import Retry
+from policies.hooks.sender import ChannelSender
 from policies.hooks.store import (
     Attempt,
     OutboxMessage,
     claim_due,
-    find_endpoint,
     list_attempts,
     list_messages,
     record_attempt,
@@ -35,7 +37,7 @@ class ScriptedSender:
     sent: list[str] = field(default_factory=list)
     timeout_s: float = 1.0
 
-    def send(self, url: str, secret: str, message_id: str, body: bytes, now_ns: int) -> Outcome:
+    def deliver(self, receiver: Endpoint, message_id: str, body: bytes, now_ns: int) -> Outcome:
         self.sent.append(message_id)
         return self.outcomes[min(len(self.sent), len(self.outcomes)) - 1]
 
@@ -166,7 +168,7 @@ class TestDeliverDue:
             pass
 
         class Dying(ScriptedSender):
-            def send(self, *_: object) -> Outcome:
+            def deliver(self, *_: object) -> Outcome:
                 raise PowerCut
 
         with pytest.raises(PowerCut):
@@ -200,12 +202,17 @@ class TestDeliverDue:
         assert sorted(sender.sent) == sorted({f"msg_{number}" for number in range(24)})
 
     def test_delivers_over_real_http_after_failures(
-        self, database: Database, add_endpoint: Callable[..., object], add_message: Add, receiver: Any
+        self,
+        database: Database,
+        add_endpoint: Callable[..., object],
+        add_message: Add,
+        receiver: Any,
+        secret_box: MasterSecretBox,
     ) -> None:
         receiver.answers = [(500, {}, b""), (200, {}, b"")]
         add_endpoint(url=receiver.url)
         add_message()
-        sender = WebhookSender(AddressRules.of(["127.0.0.0/8"], allow_http=True))
+        sender = ChannelSender(WebhookSender(AddressRules.of(["127.0.0.0/8"], allow_http=True)), secret_box)
         deliver_due(database, 0, sender, rng=random.Random(1))
         deliver_due(database, 10 * SECOND_NS, sender, rng=random.Random(1))
         ids = [request.headers["webhook-id"] for request in receiver.requests]

@@ -14,6 +14,7 @@ from sqlalchemy import event
 from custodes.db import Database, open_database
 from custodes.kernel.clock import HOUR_NS, SECOND_NS
 from policies.hooks.delivery import deliver_due
+from policies.hooks.endpoint_store import Endpoint
 from policies.hooks.schedule import SHORTEST_PAUSE_NS
 from policies.hooks.store import OutboxMessage, claim_due, list_messages
 from policies.hooks.webhook import Delivered, Outcome, Rejected, RetryLater
@@ -32,7 +33,7 @@ class Sender:
     during: Callable[[], object] = lambda: None
     timeout_s: float = 1.0
 
-    def send(self, url: str, secret: str, message_id: str, body: bytes, now_ns: int) -> Outcome:
+    def deliver(self, receiver: Endpoint, message_id: str, body: bytes, now_ns: int) -> Outcome:
         self.sent.append(message_id)
         self.during()
         return self.outcomes.pop(0) if self.outcomes else Delivered(200)
@@ -148,7 +149,7 @@ class TestOrder:
         turn = threading.Lock()
 
         class Watching(Sender):
-            def send(self, url: str, secret: str, message_id: str, body: bytes, now_ns: int) -> Outcome:
+            def deliver(self, receiver: Endpoint, message_id: str, body: bytes, now_ns: int) -> Outcome:
                 incident = message_id.partition("-")[0]
                 with turn:
                     clashes.extend([message_id] if incident in busy else [])
