@@ -11,6 +11,7 @@ from custodes.db.tables import fairness_alarm, fairness_panel, fairness_reading
 from custodes.kernel.errors import NotFoundError
 from policies.incident_store import IncidentEvent, find_incident, insert_incident_event, update_incident
 from policies.incidents import resolve_incident
+from policies.notices import tell_end
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,12 +23,13 @@ class Restarted:
 
 
 def restart_panel(
-    tx: WriteTx, project: str, segment_id: int, family: str, *, actor: str, reason: str, now_ns: int
+    tx: WriteTx, project: str, segment_id: int, family: str, *, actor: str, reason: str, now_ns: int, console_url: str
 ) -> Restarted:
     """Forget a panel's sums and readings, end its alarms and resolve their incidents with ``reason``.
 
     The next exchange begins a new comparison with a new promise about false alarms. The course of its gaps
-    stays. Raises ``NotFoundError`` when there is no such comparison.
+    stays, and who was told of an incident is told of its end. Raises ``NotFoundError`` when there is no such
+    comparison.
     """
     columns = fairness_panel.c
     where = and_(columns.project_id == project, columns.segment_id == segment_id, columns.family == family)
@@ -43,8 +45,10 @@ def restart_panel(
     for incident_id in sorted({row.incident_id for row in alarms if row.incident_id is not None}):
         found = find_incident(tx, project, incident_id)
         if found is not None and found.state != "resolved":
-            update_incident(tx, resolve_incident(found, reason, now_ns))
+            over = resolve_incident(found, reason, now_ns)
+            update_incident(tx, over)
             insert_incident_event(tx, IncidentEvent(incident_id, now_ns, "resolved", actor, {"reason": reason}))
+            tell_end(tx, over, console_url=console_url, now_ns=now_ns)
             resolved.append(incident_id)
     reading = fairness_reading.c
     tx.execute(

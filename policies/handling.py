@@ -101,19 +101,25 @@ def report_incident(db: Database, project_id: str, report: Report, actor: Actor,
 
 
 def acknowledge(
-    db: Database, project_id: str, incident_id: str, actor: Actor, now_ns: int, expected: int | None
+    db: Database,
+    project_id: str,
+    incident_id: str,
+    actor: Actor,
+    now_ns: int,
+    expected: int | None,
+    *,
+    console_url: str = "",
 ) -> Incident:
-    """Take an incident over: it no longer escalates or repeats itself."""
-    return _change(
-        db,
-        project_id,
-        incident_id,
-        actor,
-        now_ns,
-        expected,
-        "acknowledged",
-        lambda incident: (acknowledge_incident(incident, actor.name, now_ns), {"was": incident.state}),
-    )
+    """Take an incident over: it no longer escalates or repeats itself, and paging services are told so."""
+    with db.write() as tx:
+        incident = _lock(tx, project_id, incident_id, expected)
+        changed = acknowledge_incident(incident, actor.name, now_ns)
+        update_incident(tx, changed)
+        _leave_trace(tx, changed, "acknowledged", {"was": incident.state}, actor, now_ns)
+        endpoints = list_notified(tx, project_id, incident_id)
+        notices = [Notice(one, "incident.acknowledged", changed) for one in endpoints]
+        send_notices(tx, notices, console_url=console_url, now_ns=now_ns)
+        return changed
 
 
 def mute(

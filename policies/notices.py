@@ -13,15 +13,16 @@ from typing import Any, Literal
 
 from custodes.db import WriteTx
 from custodes.kernel.ids import new_uuid7
+from policies.hooks.channels import WEBHOOK, Channel, require_channel
 from policies.hooks.endpoint_store import Endpoint, find_endpoint
 from policies.hooks.payload import incident_body
-from policies.hooks.store import OutboxMessage, insert_message, is_waiting
+from policies.hooks.store import OutboxMessage, insert_message, is_waiting, list_told
 from policies.incident_store import IncidentEvent, insert_incident_event, list_silences, mark_notified
 from policies.incidents import Incident
 from policies.silences import find_silence
 
 ENGINE_ACTOR = "policy-engine"
-EventName = Literal["incident.opened", "incident.escalated", "incident.resolved"]
+EventName = Literal["incident.opened", "incident.escalated", "incident.acknowledged", "incident.resolved"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,9 +44,14 @@ class Notice:
 def send_notices(tx: WriteTx, notices: Iterable[Notice], *, console_url: str, now_ns: int) -> int:
     """Queue what may be told and note what may not; return how many messages were queued.
 
-    Notices of one event, endpoint and group of incidents become one message.
+    Notices of one event, endpoint and group of incidents become one message, unless the endpoint's kind keeps an alert
+    for each incident. That somebody took an incident over is told to kinds that want to know, and to no others.
     """
     given = list(notices)
+    if not given:
+        return 0
+    receivers = _find_receivers(tx, given)
+    given = [one for one in given if one.event != "incident.acknowledged" or _channel(receivers, one).acknowledges]
     if not given:
         return 0
     silences = list_silences(tx, given[0].incident.project_id, ending_after_ns=now_ns)
@@ -63,10 +69,21 @@ def send_notices(tx: WriteTx, notices: Iterable[Notice], *, console_url: str, no
             note(tx, incident.id, "notification.withheld", body, now_ns)
         else:
             told[incident.id] = incident
-            groups[notice.endpoint, notice.event, incident.lead_id or incident.id].append(notice)
+            line_id = incident.lead_id if _channel(receivers, notice).groups else None
+            groups[notice.endpoint, notice.event, line_id or incident.id].append(notice)
     opened = {one.incident.id for one in given if one.event == "incident.opened"}
     mark_notified(tx, sorted(opened & told.keys()), now_ns)
-    return sum(_queue(tx, found, console_url, now_ns) for found in groups.values())
+    return sum(
+        _queue(tx, found, receivers[endpoint], line_id, console_url, now_ns)
+        for (endpoint, _, line_id), found in groups.items()
+    )
+
+
+def tell_end(tx: WriteTx, incident: Incident, *, console_url: str, now_ns: int) -> int:
+    """Queue the end of an incident for every endpoint that was told anything of it; return how many messages."""
+    endpoints = list_told(tx, incident.project_id, incident.id)
+    notices = [Notice(one, "incident.resolved", incident) for one in endpoints]
+    return send_notices(tx, notices, console_url=console_url, now_ns=now_ns)
 
 
 def note(tx: WriteTx, incident_id: str, kind: str, body: Mapping[str, Any], now_ns: int) -> None:
@@ -82,25 +99,36 @@ def _reason_to_stay_quiet(notice: Notice) -> str | None:
     return None
 
 
-def _queue(tx: WriteTx, notices: list[Notice], console_url: str, now_ns: int) -> int:
-    first = notices[0]
-    lead_id = first.incident.lead_id or first.incident.id
-    main = next((one for one in notices if one.incident.id == lead_id), first)
+def _find_receivers(tx: WriteTx, notices: list[Notice]) -> dict[str, Endpoint | None]:
+    """Return the endpoints that notices of one project name."""
+    project_id = notices[0].incident.project_id
+    return {name: find_endpoint(tx, project_id, name) for name in {one.endpoint for one in notices}}
+
+
+def _channel(receivers: Mapping[str, Endpoint | None], notice: Notice) -> Channel:
+    receiver = receivers[notice.endpoint]
+    return WEBHOOK if receiver is None else require_channel(receiver.kind)
+
+
+def _queue(
+    tx: WriteTx, notices: list[Notice], receiver: Endpoint | None, line_id: str, console_url: str, now_ns: int
+) -> int:
+    """Queue one message; ``line_id`` is the incident in whose line it stands, and which it is about if it can be."""
+    main = next((one for one in notices if one.incident.id == line_id), notices[0])
     others = [one.incident for one in notices if one is not main]
     incidents = [main.incident, *others]
-    receiver = find_endpoint(tx, main.incident.project_id, main.endpoint)
     if receiver is None or receiver.state != "active":
         for incident in incidents:
             note(tx, incident.id, "notification.skipped", _skipped(main.endpoint, receiver), now_ns)
         return 0
-    if main.reminder and is_waiting(tx, main.incident.project_id, main.endpoint, lead_id):
+    if main.reminder and is_waiting(tx, main.incident.project_id, main.endpoint, line_id):
         return 0  # The one before has not arrived yet; a second would only wait behind it.
     message = OutboxMessage(
         id=f"msg_{new_uuid7(now_ns)}",
         project_id=main.incident.project_id,
         endpoint_id=main.endpoint,
         event_type=main.event,
-        incident_id=lead_id,
+        incident_id=line_id,
         body=incident_body(
             main.event,
             main.incident,
@@ -114,7 +142,7 @@ def _queue(tx: WriteTx, notices: list[Notice], console_url: str, now_ns: int) ->
         attempts=0,
         created_ns=now_ns,
         next_attempt_ns=now_ns,
-        members=() if [one.id for one in incidents] == [lead_id] else tuple(one.id for one in incidents),
+        members=() if [one.id for one in incidents] == [line_id] else tuple(one.id for one in incidents),
     )
     insert_message(tx, message)
     for incident in incidents:

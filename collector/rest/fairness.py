@@ -92,7 +92,14 @@ def _restart(services: Services, caller: Principal, body: Restart) -> tuple[Rest
     now_ns, project = services.clock(), caller.project
     with services.db.write() as tx:
         ended = restart_panel(
-            tx, project, body.segment_id, body.family, actor=caller.actor, reason=body.reason, now_ns=now_ns
+            tx,
+            project,
+            body.segment_id,
+            body.family,
+            actor=caller.actor,
+            reason=body.reason,
+            now_ns=now_ns,
+            console_url=services.console_url,
         )
         intake_id = append_event(
             tx,

@@ -161,7 +161,8 @@ def post_acknowledgement(
     incident_id: str, caller: IncidentHandler, services: WithServices, expected: Expected
 ) -> Response:
     """Take an incident over: it no longer escalates or repeats itself."""
-    return _shown(services, handling.acknowledge(*_act(services, caller, incident_id), expected))
+    action = _act(services, caller, incident_id)
+    return _shown(services, handling.acknowledge(*action, expected, console_url=services.console_url))
 
 
 @router.post("/incidents/{incident_id}/mute", summary="Keep an incident quiet until a time")

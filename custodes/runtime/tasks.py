@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from sqlalchemy import func, select
 
 from custodes.db import Database
@@ -19,6 +21,7 @@ from policies.hooks.address import AddressRules
 from policies.hooks.breaker import breaker_rules
 from policies.hooks.delivery import deliver_due
 from policies.hooks.endpoint_store import count_breakers
+from policies.hooks.mail import MailSender
 from policies.hooks.secrets import SecretBox
 from policies.hooks.sender import ChannelSender
 from policies.hooks.webhook import WebhookSender
@@ -109,7 +112,9 @@ def make_sender(settings: WebhookSettings, box: SecretBox) -> ChannelSender:
     rules = AddressRules.of(
         settings.allowed_private_cidrs, allow_http=settings.allow_http, ports=settings.allowed_ports
     )
-    return ChannelSender(WebhookSender(rules, timeout_s=settings.timeout_s), box)
+    for_mail = replace(rules, ports=frozenset(settings.allowed_mail_ports))
+    timeout_s = settings.timeout_s
+    return ChannelSender(WebhookSender(rules, timeout_s=timeout_s), MailSender(for_mail, timeout_s=timeout_s), box)
 
 
 class SequenceAudit:

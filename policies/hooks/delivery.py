@@ -221,5 +221,5 @@ def _tell_incidents(
 def describe_outcome(outcome: Outcome) -> str:
     """Return an outcome in words, without anything a receiver wrote."""
     if isinstance(outcome, Delivered):
-        return f"answered {outcome.status}"
+        return f"answered {outcome.status}" + (f"; {outcome.note}" if outcome.note else "")
     return "answered 410" if isinstance(outcome, Gone) else outcome.reason

@@ -10,6 +10,7 @@ from custodes.kernel.errors import CustodesError
 from policies.errors import EndpointError
 from policies.hooks.channels import Call, HttpCall, Target, read_event, require_channel
 from policies.hooks.endpoint_store import Endpoint
+from policies.hooks.mail import MailSender
 from policies.hooks.secrets import SecretBox, open_secrets
 from policies.hooks.signing import sign_headers
 from policies.hooks.webhook import Delivered, Outcome, Rejected, RetryLater, Untold, WebhookSender
@@ -24,8 +25,9 @@ class ChannelSender:
     Call it outside any unit of work: opening secrets may read the database, and receivers take their time.
     """
 
-    def __init__(self, http: WebhookSender, box: SecretBox) -> None:
+    def __init__(self, http: WebhookSender, mail: MailSender, box: SecretBox) -> None:
         self._http = http
+        self._mail = mail
         self._box = box
 
     @property
@@ -60,7 +62,7 @@ class ChannelSender:
     def _make(self, call: Call, now_ns: int) -> Outcome:
         if isinstance(call, HttpCall):
             return self._http.post(call.url, call.headers, call.body, now_ns)
-        return Rejected("mail is not sent yet")
+        return self._mail.send(call)
 
 
 def _sign(call: HttpCall, keys: str, message_id: str, now_ns: int) -> HttpCall:

@@ -346,6 +346,13 @@ def is_waiting(tx: ReadTx, project_id: str, endpoint_id: str, incident_id: str) 
     return tx.execute(statement.limit(1)).first() is not None
 
 
+def list_told(tx: ReadTx, project_id: str, incident_id: str) -> list[str]:
+    """Return the endpoints that messages of an incident's line were queued for, by name."""
+    columns = outbox.c
+    statement = select(columns.endpoint_id).where(columns.incident_id == incident_id, columns.project_id == project_id)
+    return list(tx.execute(statement.distinct().order_by(columns.endpoint_id)).scalars())
+
+
 def list_attempts(tx: ReadTx, outbox_ids: Sequence[str]) -> list[Attempt]:
     """Return the attempts at these messages, by message and number."""
     columns = delivery_attempt.c

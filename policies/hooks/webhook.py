@@ -27,9 +27,10 @@ _THROTTLED = frozenset({429, 502, 503, 504})
 
 @dataclass(frozen=True, slots=True)
 class Delivered:
-    """The receiver answered 2xx."""
+    """The receiver accepted: it answered 2xx, or a mail server 250."""
 
     status: int
+    note: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,10 +3,12 @@
 from policies.hooks.channels.channel import Call, Channel, HttpCall, MailCall, Setting, Target
 from policies.hooks.channels.event import Event, read_event
 from policies.hooks.channels.registry import CHANNELS, KINDS, require_channel
+from policies.hooks.channels.webhook import WEBHOOK
 
 __all__ = [
     "CHANNELS",
     "KINDS",
+    "WEBHOOK",
     "Call",
     "Channel",
     "Event",

@@ -61,8 +61,9 @@ class Channel:
 
     ``address`` says whether its address may be shown, is itself a secret, or is that of a mail server; ``default_url``
     stands in where none is given. ``tracks`` means that it keeps alerts open until told that they are over, and
-    ``groups`` that incidents which began together come as one message; ``signs`` that calls carry Standard Webhooks
-    signatures. ``format`` returns the calls to make in order; none means that this event is not told there.
+    ``acknowledges`` that it wants to know when somebody takes an incident over; ``groups`` that incidents which began
+    together come as one message; ``signs`` that calls carry Standard Webhooks signatures. ``format`` returns the calls
+    to make in order; none means that this event is not told there.
     """
 
     kind: str
@@ -73,6 +74,7 @@ class Channel:
     settings: tuple[Setting, ...] = ()
     signs: bool = False
     tracks: bool = False
+    acknowledges: bool = False
     groups: bool = True
 
     def check_settings(self, options: Mapping[str, str], secrets: Mapping[str, str]) -> None:

@@ -34,6 +34,7 @@ from custodes.kernel.settings import Settings
 from policies.audit.keys import load_or_create_key
 from policies.audit.log import AuditLog
 from policies.hooks.address import AddressRules
+from policies.hooks.mail import MailSender
 from policies.hooks.sender import ChannelSender
 from policies.hooks.webhook import WebhookSender
 
@@ -65,6 +66,7 @@ class Server:
 
     def services(self, **changes: Any) -> Services:
         """Return the services of this server, some of them replaced."""
+        rules = AddressRules.of(["127.0.0.0/8"], allow_http=True)
         parts: dict[str, Any] = {
             "db": self.database,
             "settings": self.settings,
@@ -75,7 +77,7 @@ class Server:
             "limits": IngestLimits(changes.get("settings", self.settings).ingest, self.metrics),
             "contents": self.contents,
             "secret_box": self.secret_box,
-            "sender": ChannelSender(WebhookSender(AddressRules.of(["127.0.0.0/8"], allow_http=True)), self.secret_box),
+            "sender": ChannelSender(WebhookSender(rules), MailSender(rules), self.secret_box),
             "audit": self.audit,
             "readiness": lambda: self.reasons,
             "console_url": "http://console.test",

@@ -5,17 +5,18 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
 
 from collector.content import MasterSecretBox
 from custodes.db import Database
 from custodes.kernel.clock import HOUR_NS, SECOND_NS
-from policies.hooks.address import AddressRules
+from custodes.kernel.settings import WebhookSettings
+from custodes.runtime.tasks import make_sender
 from policies.hooks.delivery import DeliveryReport, deliver_due
 from policies.hooks.endpoint_store import Endpoint, find_endpoint
 from policies.hooks.schedule import Retry
-from policies.hooks.sender import ChannelSender
 from policies.hooks.store import (
     Attempt,
     OutboxMessage,
@@ -24,7 +25,7 @@ from policies.hooks.store import (
     list_messages,
     record_attempt,
 )
-from policies.hooks.webhook import Delivered, Gone, Outcome, Rejected, RetryLater, WebhookSender
+from policies.hooks.webhook import Delivered, Gone, Outcome, Rejected, RetryLater
 
 Add = Callable[..., OutboxMessage]
 
@@ -212,7 +213,10 @@ class TestDeliverDue:
         receiver.answers = [(500, {}, b""), (200, {}, b"")]
         add_endpoint(url=receiver.url)
         add_message()
-        sender = ChannelSender(WebhookSender(AddressRules.of(["127.0.0.0/8"], allow_http=True)), secret_box)
+        port = urlsplit(receiver.url).port or 0
+        sender = make_sender(
+            WebhookSettings(allowed_private_cidrs=("127.0.0.0/8",), allow_http=True, allowed_ports=(port,)), secret_box
+        )
         deliver_due(database, 0, sender, rng=random.Random(1))
         deliver_due(database, 10 * SECOND_NS, sender, rng=random.Random(1))
         ids = [request.headers["webhook-id"] for request in receiver.requests]

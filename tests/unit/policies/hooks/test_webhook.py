@@ -3,20 +3,14 @@ from __future__ import annotations
 import base64
 import socket
 import ssl
-import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
 import standardwebhooks
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.x509.oid import NameOID
 
 from custodes.kernel.clock import SECOND_NS
 from policies.hooks.address import AddressRules
@@ -164,35 +158,9 @@ class TestPinning:
 
 
 @pytest.fixture
-def tls() -> Iterator[tuple[int, ssl.SSLContext, list[str | None]]]:
+def tls(tls_contexts: Any) -> Iterator[tuple[int, ssl.SSLContext, list[str | None]]]:
     """An HTTPS receiver for hooks.example on loopback: its port, a context that trusts it, the names asked for."""
-    key = ec.generate_private_key(ec.SECP256R1())
-    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "hooks.example")])
-    now = datetime.now(tz=UTC)
-    certificate = (
-        x509.CertificateBuilder()
-        .subject_name(name)
-        .issuer_name(name)
-        .public_key(key.public_key())
-        .serial_number(1)
-        .not_valid_before(now - timedelta(days=1))
-        .not_valid_after(now + timedelta(days=1))
-        .add_extension(x509.SubjectAlternativeName([x509.DNSName("hooks.example")]), critical=False)
-        .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
-        .sign(key, hashes.SHA256())
-    )
-    pem = certificate.public_bytes(serialization.Encoding.PEM)
-    secret = key.private_bytes(
-        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
-    )
-    asked: list[str | None] = []
-    server_context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    with tempfile.NamedTemporaryFile() as file:
-        file.write(pem + secret)
-        file.flush()
-        server_context.load_cert_chain(file.name)
-    server_context.sni_callback = lambda _, name, __: asked.append(name)
-    client_context = ssl.create_default_context(cadata=pem.decode())
+    server_context, client_context, asked = tls_contexts
     listener = socket.create_server(("127.0.0.1", 0))
 
     def serve() -> None:
