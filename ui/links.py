@@ -6,7 +6,7 @@ from urllib.parse import parse_qsl, urlencode, urlsplit
 
 # url_path of every page; "" is the overview.
 PAGE_PATHS = frozenset(
-    {"", "traces", "trace", "incidents", "incident", "actions", "action", "fairness", "drift", "audit"}
+    {"", "traces", "trace", "incidents", "incident", "actions", "action", "fairness", "drift", "endpoints", "audit"}
 )
 
 _LONGEST_TARGET = 512

@@ -15,6 +15,7 @@ from ui.app_pages import (
     approvals,
     audit,
     drift,
+    endpoints,
     fairness,
     incident,
     incidents,
@@ -66,6 +67,7 @@ def main() -> None:
                 page("actions", actions.render, "Actions", ":material/restart_alt:"),
                 page("action", action.render, "Action", ":material/restart_alt:", listed=False),
                 page("silences", silences.render, "Silences", ":material/notifications_off:"),
+                page("endpoints", endpoints.render, "Endpoints", ":material/outbound:"),
             ],
             "Govern": [
                 page("policies", policies.render, "Policies", ":material/policy:"),

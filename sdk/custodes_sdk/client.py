@@ -6,7 +6,7 @@ server's relative grammar (``"now-1h"``, ``"now"``). None leaves that side to th
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from types import TracebackType
 from typing import Literal, Self
 
@@ -24,6 +24,8 @@ from custodes_sdk.transport import Transport
 
 # A full verification recomputes every leaf, which takes minutes on a large log.
 _VERIFY_TIMEOUT_S = 300.0
+# A receiver has up to half a minute for each of at most two calls.
+_TEST_TIMEOUT_S = 75.0
 
 
 class Client(DriftCalls):
@@ -266,19 +268,54 @@ class Client(DriftCalls):
         params = _window(start, end) | {"label": label, "cursor": cursor, "limit": limit}
         return self._page(answers.Feedback, "/feedback", params)
 
-    # Webhook endpoints, keys and detectors
+    # Endpoints, keys and detectors
 
     def endpoints(self) -> answers.Page[answers.Endpoint]:
-        """Return every webhook receiver, without secrets."""
+        """Return every receiver of messages, without secrets."""
         return self._page(answers.Endpoint, "/endpoints")
 
-    def create_endpoint(self, endpoint_id: str, url: str) -> answers.Endpoint:
-        """Register a webhook receiver; the answer holds its signing secret, which is shown only here."""
-        answer = self._transport.send("POST", f"{_API}/endpoints", json={"id": endpoint_id, "url": url})
+    def create_endpoint(
+        self,
+        endpoint_id: str,
+        url: str | None = None,
+        *,
+        kind: str = "webhook",
+        options: Mapping[str, str] | None = None,
+        secrets: Mapping[str, str] | None = None,
+        signing: Literal["v1", "v1a"] = "v1",
+    ) -> answers.Endpoint:
+        """Register a receiver; where it checks signatures the answer holds the secret, which is shown only here."""
+        body = {"id": endpoint_id, "kind": kind, "options": dict(options or {}), "secrets": dict(secrets or {})}
+        body |= {"signing": signing} | ({} if url is None else {"url": url})
+        answer = self._transport.send("POST", f"{_API}/endpoints", json=body, read_timeout_s=_STRICT_TIMEOUT_S)
         return decode(answers.Endpoint, answer)
 
+    def rotate_endpoint(self, endpoint_id: str, *, overlap: str = "24h") -> answers.Endpoint:
+        """Replace a receiver's signing key; the answer holds the new one, and both sign until the overlap ends."""
+        path = f"{_API}/endpoints/{_segment(endpoint_id)}/rotate"
+        answer = self._transport.send("POST", path, json={"overlap": overlap}, read_timeout_s=_STRICT_TIMEOUT_S)
+        return decode(answers.Endpoint, answer)
+
+    def endpoint_messages(
+        self, endpoint_id: str, *, state: str | None = None, cursor: str | None = None, limit: int | None = None
+    ) -> answers.Page[answers.EndpointMessage]:
+        """Return one page of the messages to a receiver, newest first; ``state`` as ``pending`` or ``dead``."""
+        params = {"state": state, "cursor": cursor, "limit": limit}
+        return self._page(answers.EndpointMessage, f"/endpoints/{_segment(endpoint_id)}/deliveries", params)
+
+    def test_endpoint(self, endpoint_id: str) -> answers.EndpointTrial:
+        """Send a test message now; a receiver that refuses it is an answer, not an error."""
+        path = f"{_API}/endpoints/{_segment(endpoint_id)}/test"
+        return decode(answers.EndpointTrial, self._transport.send("POST", path, read_timeout_s=_TEST_TIMEOUT_S))
+
+    def replay_messages(self, endpoint_id: str, messages: Sequence[str] | None = None) -> answers.Replay:
+        """Send dead messages of a receiver again, these or all; they keep their ids, and twice is once."""
+        path = f"{_API}/endpoints/{_segment(endpoint_id)}/replay"
+        body = {} if messages is None else {"messages": list(messages)}
+        return decode(answers.Replay, self._transport.send("POST", path, json=body, read_timeout_s=_STRICT_TIMEOUT_S))
+
     def delete_endpoint(self, endpoint_id: str) -> None:
-        """Remove a webhook receiver."""
+        """Remove a receiver."""
         self._transport.send("DELETE", f"{_API}/endpoints/{_segment(endpoint_id)}")
 
     def keys(self) -> answers.Page[answers.Key]:

@@ -63,6 +63,12 @@ ACTION_STATES: dict[str, tuple[str, str, Colour]] = {
     "cancelled": ("Called off", ":material/close:", "gray"),
     "failed": ("Failed", ":material/report:", "red"),
 }
+ENDPOINT_STATES: dict[str, tuple[str, str, Colour]] = {
+    "active": ("Active", ":material/check_circle:", "green"),
+    "resting": ("Resting", ":material/bedtime:", "orange"),
+    "trying": ("Being tried", ":material/hourglass_top:", "yellow"),
+    "disabled": ("Disabled", ":material/block:", "gray"),
+}
 LABELS: dict[str, tuple[str, str, Colour]] = {
     "true_alarm": ("True alarm", ":material/thumb_up:", "green"),
     "false_alarm": ("False alarm", ":material/thumb_down:", "orange"),

@@ -43,7 +43,18 @@ from custodes_sdk.models.incidents import (
     TimelineEntry,
 )
 from custodes_sdk.models.metrics import Metric, MetricFigures, MetricGroup, MetricPoint, MetricSeries
-from custodes_sdk.models.operations import Coverage, Detector, Endpoint, Ledger, LedgerMinute, Price
+from custodes_sdk.models.operations import (
+    Breaker,
+    Coverage,
+    Detector,
+    Endpoint,
+    EndpointMessage,
+    EndpointTrial,
+    Ledger,
+    LedgerMinute,
+    Price,
+    Replay,
+)
 from custodes_sdk.models.overview import (
     Event,
     MetricSummary,
@@ -84,6 +95,7 @@ __all__ = [
     "AuditStatus",
     "AuditVerification",
     "Backtest",
+    "Breaker",
     "Coverage",
     "Decision",
     "Delivery",
@@ -104,6 +116,8 @@ __all__ = [
     "DriftRules",
     "DriftVersion",
     "Endpoint",
+    "EndpointMessage",
+    "EndpointTrial",
     "Event",
     "EvidenceSpan",
     "Exchange",
@@ -150,6 +164,7 @@ __all__ = [
     "Price",
     "Project",
     "RegulatorClock",
+    "Replay",
     "RevealedExchange",
     "RotatedKey",
     "Score",

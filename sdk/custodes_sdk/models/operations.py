@@ -6,15 +6,78 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 
+from custodes_sdk.models.incidents import DeliveryAttempt
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Breaker:
+    """Whether an endpoint rests: ``closed``, ``open`` (nothing is sent) or ``half_open`` (one message is tried)."""
+
+    state: str = "closed"
+    failures: int = 0
+    open_until: datetime | None = None
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Endpoint:
-    """A webhook receiver. ``secret`` is present only in the answer that created it."""
+    """A receiver of messages. ``url`` is what may be shown of its address.
+
+    ``secret`` is present only in answers that made it; ``pending`` and ``dead`` count messages in lists.
+    """
 
     id: str
     url: str
+    kind: str = "webhook"
+    options: Mapping[str, str] = field(default_factory=dict)
     state: str = ""
+    disabled_reason: str | None = None
+    signs: bool = True
+    breaker: Breaker = field(default_factory=Breaker)
+    pending: int = 0
+    dead: int = 0
+    last_delivered_at: datetime | None = None
+    last_failed_at: datetime | None = None
+    last_error: str | None = None
+    rotating_until: datetime | None = None
+    created_at: datetime | None = None
+    revision: int = 1
     secret: str | None = None
+    public_keys: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EndpointMessage:
+    """One message to an endpoint with its attempts, without its body."""
+
+    id: str
+    event: str
+    state: str
+    incident_id: str | None = None
+    attempts_used: int = 0
+    created_at: datetime | None = None
+    replayed_at: datetime | None = None
+    next_attempt_at: datetime | None = None
+    delivered_at: datetime | None = None
+    last_error: str | None = None
+    attempts: tuple[DeliveryAttempt, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EndpointTrial:
+    """What a test message came to."""
+
+    delivered: bool
+    status: int | None = None
+    detail: str = ""
+    duration_ms: float | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Replay:
+    """Messages that are sent again, and those left alone with the reason."""
+
+    replayed: tuple[str, ...] = ()
+    skipped: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

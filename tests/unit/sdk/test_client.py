@@ -126,6 +126,22 @@ class TestEndpoints:
                 lambda c: c.create_endpoint("oncall", "https://x.example"), "POST", "/endpoints",
                 {"id": "oncall", "url": "https://x.example", "secret": "whsec_1"}, models.Endpoint,
             ),
+            (
+                lambda c: c.rotate_endpoint("oncall"), "POST", "/endpoints/oncall/rotate",
+                {"id": "oncall", "url": "https://x.example", "secret": "whsec_2"}, models.Endpoint,
+            ),
+            (
+                lambda c: c.endpoint_messages("oncall", state="dead"), "GET", "/endpoints/oncall/deliveries",
+                {"rows": [{"id": "m", "event": "x", "state": "dead"}]}, models.Page,
+            ),
+            (
+                lambda c: c.test_endpoint("oncall"), "POST", "/endpoints/oncall/test",
+                {"delivered": False, "status": None, "detail": "no"}, models.EndpointTrial,
+            ),
+            (
+                lambda c: c.replay_messages("oncall", ["m"]), "POST", "/endpoints/oncall/replay",
+                {"replayed": ["m"], "skipped": {}, "audit": None}, models.Replay,
+            ),
             (lambda c: c.keys(), "GET", "/keys", {"rows": []}, models.Page),
             (lambda c: c.create_key("viewer"), "POST", "/keys", {"id": "k", "role": "viewer"}, models.Key),
             (

@@ -186,10 +186,38 @@ class Governance:
     def switch(self) -> dict[str, Any]:
         return {"stopped": False, "switches": []}
 
+    def endpoints(self) -> dict[str, Any]:
+        failing = {
+            "id": "oncall", "kind": "webhook", "url": "https://hooks.example/x", "options": {}, "state": "active",
+            "disabled_reason": None, "signs": True, "pending": 3, "dead": 2,
+            "breaker": {"state": "open", "failures": 6, "open_until": self.ago(minutes=-2)},
+            "last_delivered_at": self.ago(hours=2), "last_failed_at": self.ago(minutes=1), "last_error": self._text,
+            "rotating_until": self.ago(hours=-3), "created_at": self.ago(hours=90), "revision": 2,
+        }  # fmt: skip
+        gone = failing | {
+            "id": self.story.name, "kind": "slack", "state": "disabled",
+            "disabled_reason": "the receiver answered 410 Gone",
+            "breaker": {"state": "closed", "failures": 0, "open_until": None}, "last_error": None, "dead": 0,
+        }  # fmt: skip
+        return {"rows": [] if self.story.empty else [failing, gone], "next_cursor": None}
+
+    def dead_letters(self) -> dict[str, Any]:
+        tried = {"at": self.ago(hours=3), "outcome": "retrylater", "status": 503, "duration_ms": 12.0, "detail": "x"}
+        row = {
+            "id": "msg_1", "event": "incident.opened", "incident_id": None, "state": "dead", "attempts_used": 10,
+            "created_at": self.ago(hours=80), "replayed_at": None, "next_attempt_at": None, "delivered_at": None,
+            "last_error": self._text, "attempts": [{"n": n, **tried} for n in range(1, 11)],
+        }  # fmt: skip
+        return {"rows": [row, row | {"id": "msg_2"}], "next_cursor": None}
+
     def answer(self, method: str, parts: list[str], params: Mapping[str, str]) -> Any:
-        """Return the document for a request below one of the four resources; ``None`` when there is none."""
+        """Return the document for a request below one of these resources; ``None`` when there is none."""
         if parts[0] == "policies" and len(parts) >= 2 and parts[1] != POLICY_ID:
             return None
+        if method == "POST" and parts[0] == "endpoints":
+            trial = {"delivered": self.story.name == "support-bot", "detail": self._text, "duration_ms": 31.0}
+            done: dict[str, Any] = {"replayed": ["msg_1", "msg_2"], "skipped": {}, "audit": None}
+            return done if parts[-1] == "replay" else {"id": parts[1], "status": 204, **trial}
         if method != "GET":
             changed = self.silences()["rows"][0] if parts[0] == "silences" else self.row()
             changed = self.action() if parts[0] == "actions" else changed
@@ -208,6 +236,8 @@ class Governance:
             "actions": lambda: {"rows": [] if self.story.empty else [self.action()], "next_cursor": None},
             "actions/switch": self.switch,
             "actions/a-1": self.action_detail,
+            "endpoints": self.endpoints,
+            "endpoints/oncall/deliveries": self.dead_letters,
         }
         found = documents.get(name)
         return None if found is None else found()

@@ -184,3 +184,32 @@ class TestAction:
         app.text_input(key="text_refuse").input("a false alarm")
         press(app, "Refuse")
         assert api.bodies == [("/api/v1/actions/a-1/refuse", {"reason": "a false alarm"})]
+
+
+class TestEndpoints:
+    def test_they_say_who_rests_and_what_was_given_up(self, open_console: Console) -> None:
+        said = words(open_console("endpoints"))
+        assert "Resting after 6 failures in a row; tried again in 2 min" in said
+        assert "3 messages waiting, 2 given up." in said
+        assert "Disabled: the receiver answered 410 Gone." in said
+        assert "Two signing keys until" in said
+
+    def test_a_test_says_what_came_of_it(self, open_console: Console, fake_module: Any) -> None:
+        api = fake_module.FakeApi()
+        app = open_console("endpoints", api)
+        app.button(key="test_0").click().run()
+        assert api.bodies == [("/api/v1/endpoints/oncall/test", None)]
+        assert "The receiver accepted the test in 31 ms" in words(app)
+
+    def test_dead_letters_are_sent_again(self, open_console: Console, fake_module: Any) -> None:
+        api = fake_module.FakeApi()
+        app = open_console("endpoints", api)
+        rows = next(table.value for table in app.table if "Message" in table.value.columns)
+        assert list(rows["Tried"]) == ["10 times", "10 times"]
+        app.button(key="replay_0").click().run()
+        assert api.bodies == [("/api/v1/endpoints/oncall/replay", {})]
+        assert "What was given up is sent again." in words(app)
+
+    def test_an_auditor_reads_and_sends_nothing(self, open_console: Console, fake_module: Any) -> None:
+        app = open_console("endpoints", fake_module.FakeApi(role="auditor"))
+        assert [one.label for one in app.button if one.label in ("Send a test", "Send them again")] == []

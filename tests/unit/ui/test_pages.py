@@ -31,6 +31,7 @@ PAGES = [
     ("silences", {}, "/api/v1/silences", "Silences"),
     ("actions", {}, "/api/v1/actions", "Actions"),
     ("action", {"id": "a-1"}, "/api/v1/actions/a-1", "Rollback of support\\-bot@\u2060champion from 7 to 6"),
+    ("endpoints", {}, "/api/v1/endpoints", "Endpoints"),
     ("audit", {}, "/api/v1/audit/status", "Audit log"),
     ("audit", {"seq": "18230"}, "/api/v1/audit/", "Audit log"),
 ]
