@@ -13,7 +13,7 @@ from typing import Any, Literal
 
 from custodes.db import WriteTx
 from custodes.kernel.ids import new_uuid7
-from policies.hooks.channels import WEBHOOK, Channel, require_channel
+from policies.hooks.channels import CHANNELS, WEBHOOK, Channel
 from policies.hooks.endpoint_store import Endpoint, find_endpoint
 from policies.hooks.payload import incident_body
 from policies.hooks.store import OutboxMessage, insert_message, is_waiting, list_told
@@ -107,7 +107,7 @@ def _find_receivers(tx: WriteTx, notices: list[Notice]) -> dict[str, Endpoint | 
 
 def _channel(receivers: Mapping[str, Endpoint | None], notice: Notice) -> Channel:
     receiver = receivers[notice.endpoint]
-    return WEBHOOK if receiver is None else require_channel(receiver.kind)
+    return WEBHOOK if receiver is None else CHANNELS.get(receiver.kind, WEBHOOK)
 
 
 def _queue(

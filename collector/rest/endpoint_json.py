@@ -7,7 +7,7 @@ from typing import Any
 
 from custodes.kernel.clock import ns_to_rfc3339
 from policies.dead_letters import Trial
-from policies.hooks.channels import require_channel
+from policies.hooks.channels import CHANNELS
 from policies.hooks.endpoint_store import Endpoint
 from policies.hooks.store import Attempt, OutboxMessage
 
@@ -22,7 +22,7 @@ def endpoint_to_json(one: Endpoint, counts: Mapping[str, int], now_ns: int) -> d
         "options": dict(one.options),
         "state": one.state,
         "disabled_reason": one.disabled_reason,
-        "signs": require_channel(one.kind).signs,
+        "signs": one.kind in CHANNELS and CHANNELS[one.kind].signs,
         "breaker": {
             "state": one.breaker.state(now_ns),
             "failures": one.breaker.failures,

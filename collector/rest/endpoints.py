@@ -49,15 +49,15 @@ class EndpointBody(BaseModel):
     """What an endpoint is to be. ``url`` may be left out where the kind has an address of its own."""
 
     model_config = ConfigDict(extra="forbid", hide_input_in_errors=True)
-    kind: str = Field("webhook", min_length=1, max_length=16)
+    kind: str | None = Field(None, min_length=1, max_length=16)
     url: str | None = Field(None, min_length=1, max_length=2048)
     options: _Settings
     secrets: _Settings
     signing: Literal["v1", "v1a"] = "v1"
 
-    def spec(self) -> EndpointSpec:
-        """Return the same as the rest of the house knows it."""
-        return EndpointSpec(self.kind, self.url, self.options, self.secrets, scheme=self.signing)
+    def spec(self, kind: str) -> EndpointSpec:
+        """Return the same as the rest of the house knows it; ``kind`` stands in where none was given."""
+        return EndpointSpec(self.kind or kind, self.url, self.options, self.secrets, scheme=self.signing)
 
 
 class NewEndpoint(EndpointBody):
@@ -116,9 +116,8 @@ def get_endpoint(endpoint_id: str, caller: EndpointReader, services: WithService
 def post_endpoint(body: NewEndpoint, caller: EndpointWriter, services: WithServices) -> Response:
     """Return the new receiver; ``secret`` signs its webhooks and is shown this once."""
     require_log(services)
-    change = create_endpoint(
-        services.db, services.secret_box, caller.project, body.id, body.spec(), actor_of(caller), services.clock()
-    )
+    spec, actor, now_ns = body.spec("webhook"), actor_of(caller), services.clock()
+    change = create_endpoint(services.db, services.secret_box, caller.project, body.id, spec, actor, now_ns)
     return _changed(services, change, 201)
 
 
@@ -128,9 +127,10 @@ def put_endpoint(
 ) -> Response:
     """Give a receiver another address, options or secrets; what is left out stays. The kind cannot change."""
     require_log(services)
-    actor, now_ns = actor_of(caller), services.clock()
+    known = require_endpoint(services.db, caller.project, endpoint_id)
+    spec, actor, now_ns = body.spec(known.kind), actor_of(caller), services.clock()
     change = change_endpoint(
-        services.db, services.secret_box, caller.project, endpoint_id, body.spec(), actor, now_ns, expected
+        services.db, services.secret_box, caller.project, endpoint_id, spec, actor, now_ns, expected
     )
     return _changed(services, change, 200)
 

@@ -9,10 +9,14 @@ from alembic import command
 from alembic.config import Config
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
+from sqlalchemy import text
 
 import custodes
 from custodes.db.database import Database
 from custodes.kernel.errors import ConfigurationError
+
+# The revision that encrypts the secrets of endpoints.
+_ENCRYPTED_SINCE = "20261128_0012"
 
 
 class SecretBox(Protocol):
@@ -48,6 +52,15 @@ def head_revision() -> str:
     if head is None:
         raise ConfigurationError("the migrations folder holds no revision; install custodes again")
     return head
+
+
+def meets_secrets(database: Database) -> bool:
+    """Return whether the migrations ahead will encrypt secrets, for which a key must be at hand."""
+    current = current_revision(database)
+    if current is None or current >= _ENCRYPTED_SINCE:
+        return False
+    with database.read() as tx:
+        return tx.execute(text("SELECT 1 FROM endpoint LIMIT 1")).first() is not None
 
 
 def upgrade(database: Database, revision: str = "head", *, secret_box: SecretBox | None = None) -> None:

@@ -179,6 +179,7 @@ def alarm_body(context: AlarmContext, incident: Incident, alarm: StoredAlarm, su
         "alarm_id": alarm.id,
         "incident_id": incident.id,
         "project": context.key.project,
+        "policy_id": incident.policy_id,
         "severity": incident.severity,
         "title": incident.title,
         "summary": summary,

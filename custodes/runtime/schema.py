@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collector.content import MasterSecretBox
 from custodes.db import Database
-from custodes.db.migrate import current_revision, head_revision, upgrade
+from custodes.db.migrate import current_revision, head_revision, meets_secrets, upgrade
 from custodes.db.tables import project
 from custodes.kernel.errors import ConfigurationError
 
@@ -14,9 +14,8 @@ _KEYS_SINCE = "20261121_0002"
 
 def upgrade_schema(database: Database, secret_box: MasterSecretBox) -> None:
     """Bring the database to this program's revision, with the key at hand for secrets that a migration meets."""
-    current = current_revision(database)
-    if current is not None:
-        if current < _KEYS_SINCE:
+    if meets_secrets(database):
+        if (current_revision(database) or "") < _KEYS_SINCE:
             upgrade(database, _KEYS_SINCE)
         # Now, because a migration holds the one writer's place that recording a new key would wait for.
         secret_box.prepare()

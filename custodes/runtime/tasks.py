@@ -17,7 +17,7 @@ from custodes.kernel.settings import Settings, WebhookSettings
 from policies.audit.log import AuditLog
 from policies.conduct import conduct_of
 from policies.evaluate import Evaluator
-from policies.hooks.address import AddressRules
+from policies.hooks.address import AddressRules, system_resolver, within
 from policies.hooks.breaker import breaker_rules
 from policies.hooks.delivery import deliver_due
 from policies.hooks.endpoint_store import count_breakers
@@ -114,7 +114,12 @@ def make_sender(settings: WebhookSettings, box: SecretBox) -> ChannelSender:
     )
     for_mail = replace(rules, ports=frozenset(settings.allowed_mail_ports))
     timeout_s = settings.timeout_s
-    return ChannelSender(WebhookSender(rules, timeout_s=timeout_s), MailSender(for_mail, timeout_s=timeout_s), box)
+    resolver = within(system_resolver, timeout_s)
+    return ChannelSender(
+        WebhookSender(rules, timeout_s=timeout_s, resolver=resolver),
+        MailSender(for_mail, timeout_s=timeout_s, resolver=resolver),
+        box,
+    )
 
 
 class SequenceAudit:

@@ -5,7 +5,9 @@ connection goes to an address that passed, so a name cannot mean one thing when 
 from __future__ import annotations
 
 import ipaddress
+import queue
 import socket
+import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from urllib.parse import SplitResult, urlsplit
@@ -147,6 +149,33 @@ def resolve_host(host: str, port: int, rules: AddressRules, resolver: Resolver) 
                 "CUSTODES_WEBHOOK__ALLOWED_PRIVATE_CIDRS"
             )
     return [str(address) for address in addresses]
+
+
+def within(resolver: Resolver, timeout_s: float) -> Resolver:
+    """Return ``resolver`` with a limit on its time: a name server that hangs must not hold a worker.
+
+    The operating system's look-up cannot be interrupted, so a late one ends by itself in a thread nobody waits for.
+    """
+
+    def resolve(host: str, port: int) -> Sequence[str]:
+        answers: queue.SimpleQueue[Sequence[str] | OSError | UnicodeError] = queue.SimpleQueue()
+
+        def ask() -> None:
+            try:
+                answers.put(resolver(host, port))
+            except (OSError, UnicodeError) as error:
+                answers.put(error)
+
+        threading.Thread(target=ask, name="custodes-resolver", daemon=True).start()
+        try:
+            answer = answers.get(timeout=timeout_s)
+        except queue.Empty as error:
+            raise TimeoutError(f"no answer from a name server within {timeout_s:g} s") from error
+        if isinstance(answer, OSError | UnicodeError):
+            raise answer
+        return answer
+
+    return resolve
 
 
 def system_resolver(host: str, port: int) -> list[str]:

@@ -66,6 +66,8 @@ class DeliveryReport:
     released: int = 0
     opened: int = 0
     """Breakers that opened."""
+    overdue: int = 0
+    """Messages given up untried, because a breaker kept them back for too long."""
 
     @property
     def attempts(self) -> int:
@@ -127,7 +129,7 @@ class _Round:
             for message in overdue:
                 reason = "the endpoint's circuit breaker kept it back for too long"
                 if dead_letter(tx, message, reason, self.now_ns):
-                    self.report.dead += 1
+                    self.report.overdue += 1
                     _tell_incidents(tx, message, self.now_ns, "dead", message.attempts, reason)
 
     def try_message(self, message: OutboxMessage) -> None:

@@ -32,8 +32,8 @@ class ChannelSender:
 
     @property
     def timeout_s(self) -> float:
-        """The longest a call takes, apart from the look-up of the host name."""
-        return self._http.timeout_s
+        """The longest an attempt takes: as long for the look-up of the host name as for the call."""
+        return 2 * self._http.timeout_s
 
     def deliver(self, receiver: Endpoint, message_id: str, body: bytes, now_ns: int) -> Outcome:
         """Return the outcome of one attempt; never raises for anything the receiver does."""
@@ -52,6 +52,9 @@ class ChannelSender:
                 calls = tuple(_sign(one, keys, message_id, now_ns) for one in calls if isinstance(one, HttpCall))
         except EndpointError as error:
             return Rejected(str(error))
+        except (KeyError, TypeError, ValueError) as error:
+            # One message that cannot be written must not keep all others from being sent.
+            return Rejected(f"this event cannot be told to a {receiver.kind} endpoint: {type(error).__name__}")
         outcome: Outcome = Untold(f"a {receiver.kind} endpoint is not told of this kind of event")
         for call in calls:
             outcome = self._make(call, now_ns)

@@ -80,6 +80,18 @@ class TestUp:
         old.dispose()
         assert HUSH.encode() not in (tmp_path / "old.db").read_bytes()
 
+    def test_it_needs_no_key_where_there_is_no_endpoint(self, old: Database, tmp_path: Path) -> None:
+        with old.write() as tx:
+            tx.execute(text("DELETE FROM endpoint"))
+        upgrade_schema(old, box_for(old, tmp_path / "nowhere"))
+        assert not (tmp_path / "nowhere").exists()
+
+    def test_it_starts_from_before_there_were_keys(self, old: Database, tmp_path: Path) -> None:
+        downgrade(old, "20261121_0001")
+        box = box_for(old, tmp_path)
+        upgrade_schema(old, box)
+        assert kept(old, box) == {"signing": HUSH}
+
     def test_it_says_what_to_do_where_it_has_no_key(self, old: Database) -> None:
         with pytest.raises(RuntimeError, match="custodes db upgrade"):
             upgrade(old)

@@ -102,6 +102,11 @@ def _check_hold(value: str) -> None:
         raise EndpointError("hold is how long an alert lasts without news, e.g. 7d; it cannot be 0")
 
 
+def _check_token(value: str) -> None:
+    if not value.isascii() or " " in value:
+        raise EndpointError("a token has no blanks and no characters beyond ASCII")
+
+
 def _check_username(value: str) -> None:
     if ":" in value:
         raise EndpointError("a user name holds no colon")
@@ -115,7 +120,7 @@ ALERTMANAGER = Channel(
         Setting("hold", f"how long an alert lasts without news, {_DEFAULT_HOLD} without it", check=_check_hold),
         Setting("username", "for Basic authentication, with the secret password", check=_check_username),
         Setting("password", "for Basic authentication", secret=True),
-        Setting("token", "for Bearer authentication", secret=True),
+        Setting("token", "for Bearer authentication", secret=True, check=_check_token),
     ),
     tracks=True,
     groups=False,

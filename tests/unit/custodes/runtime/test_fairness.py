@@ -36,7 +36,9 @@ from custodes.runtime.store_outcomes import Pair
 from detectors.fairness.audit import SelfAudit
 from detectors.model import DetectorIdentity, Embedding, ExchangeScores, Trait, assessed
 from detectors.outcomes.observe import OUTCOMES, Observation
+from policies.hooks.channels import CHANNELS, HttpCall, Target, read_event
 from policies.hooks.endpoint_store import Endpoint, insert_endpoint
+from policies.hooks.payload import incident_body
 from policies.hooks.store import list_messages
 from policies.incident_store import list_incident_events, list_incidents
 
@@ -242,6 +244,13 @@ class TestToArrivals:
         assert list(to_arrivals(Observation((), "unknown", {"slow": 1.0}), "en/1.0", 0)) == []
 
 
+def labels_told(body: bytes) -> set[frozenset[tuple[str, str]]]:
+    """Return the label sets of the alerts that Alertmanager would be told of."""
+    calls = CHANNELS["alertmanager"].format(read_event("msg_1", body), Target("https://a.example"))
+    found = [alert for call in calls if isinstance(call, HttpCall) for alert in json.loads(call.body)]
+    return {frozenset(alert["labels"].items()) for alert in found}
+
+
 class TestWatchFairness:
     def test_a_quiet_service_raises_no_alarm(self, database: Database, fold: Fold, segment_id: int) -> None:
         watch = watch_of(database)
@@ -283,6 +292,9 @@ class TestWatchFairness:
         assert {"group", "outcome", "gap", "gap_low", "gap_high", "pairs", "statistic", "url"} <= data.keys()
         assert data["url"].startswith(f"{CONSOLE}/go?to=")
         assert len(messages[0].body) < 20_000
+        over = incident_body("incident.resolved", incident, {}, console_url=CONSOLE, at_ns=NOW_NS)
+        begun, ended = (labels_told(body) for body in (messages[0].body, over))
+        assert begun <= ended, "the alert that an alarm begins would never end"
 
     def test_it_is_on_record(self, database: Database, fold: Fold, segment_id: int) -> None:
         fold(make_pairs(1, 3_000, {"de": 0.5, "fr": 0.1}, segment_id=segment_id, batch=1))

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import ipaddress
+import threading
 from contextlib import suppress
 
 import pytest
@@ -9,7 +10,15 @@ from hypothesis import strategies as st
 
 from custodes.kernel.errors import ConfigurationError
 from policies.errors import EndpointError, UnresolvedError
-from policies.hooks.address import AddressRules, check_url, resolve_target, system_resolver
+from policies.hooks.address import (
+    AddressRules,
+    check_address,
+    check_url,
+    resolve_target,
+    shown_address,
+    system_resolver,
+    within,
+)
 
 
 class TestPermits:
@@ -42,6 +51,11 @@ class TestPermits:
             "2002:7f00:1::",
             "2001:0:4136:e378::1",
             "2001:db8::1",
+            "::127.0.0.1",
+            "::10.0.0.1",
+            "3fff::1",
+            "5f00::1",
+            "100::1",
         ],
     )
     def test_refuses_every_address_that_is_not_plainly_public(self, address: str) -> None:
@@ -139,3 +153,77 @@ class TestResolveTarget:
 
         with pytest.raises(UnresolvedError, match="the host"):
             resolve_target("https://hooks.example", AddressRules(), resolver)
+
+
+class TestPorts:
+    @pytest.mark.parametrize(
+        ("url", "good"),
+        [
+            ("https://hooks.example/", True),
+            ("https://hooks.example:443/", True),
+            ("https://hooks.example:8443/", True),
+            ("https://hooks.example:22/", False),
+            ("http://hooks.example/", False),
+            ("https://10.0.0.1:6379/", False),
+        ],
+    )
+    def test_only_listed_ones_are_reached_on_private_addresses_too(self, url: str, good: bool) -> None:
+        rules = AddressRules.of(["10.0.0.0/8"], allow_http=True, ports=[443, 8443])
+        asked = []
+
+        def resolver(host: str, port: int) -> list[str]:
+            asked.append(host)
+            return [host if host[0].isdigit() else "8.8.8.8"]
+
+        if good:
+            assert resolve_target(url, rules, resolver) == ["8.8.8.8"]
+        else:
+            with pytest.raises(EndpointError, match="CUSTODES_WEBHOOK__ALLOWED_PORTS"):
+                resolve_target(url, rules, resolver)
+            assert asked == []
+
+
+class TestWithin:
+    def test_it_answers_as_the_resolver_does(self) -> None:
+        def unknown(host: str, port: int) -> list[str]:
+            raise OSError("no such host")
+
+        assert within(lambda host, port: [host], 5)("8.8.8.8", 443) == ["8.8.8.8"]
+        with pytest.raises(OSError, match="no such host"):
+            within(unknown, 5)("a.example", 443)
+
+    def test_a_name_server_that_hangs_is_a_host_that_does_not_resolve(self) -> None:
+        done = threading.Event()
+
+        def hang(host: str, port: int) -> list[str]:
+            done.wait(10)
+            return ["8.8.8.8"]
+
+        with pytest.raises(UnresolvedError):
+            resolve_target("https://hooks.example/", AddressRules(), within(hang, 0.05))
+        done.set()
+
+
+class TestCheckAddress:
+    @pytest.mark.parametrize("url", ["smtp://mail.example.org", "smtps://mail.example.org:465/"])
+    def test_it_takes_mail_servers(self, url: str) -> None:
+        assert check_address(url, mail=True).hostname == "mail.example.org"
+
+    @pytest.mark.parametrize(
+        "url",
+        [
+            "",
+            "https://a.example",
+            "smtp://",
+            "smtp://a:b@c.example",
+            "smtp://a.example/x",
+            "smtp://a.example?x",
+            "smtp://a:0",
+        ],
+    )
+    def test_it_refuses_others(self, url: str) -> None:
+        with pytest.raises(EndpointError):
+            check_address(url, mail=True)
+
+    def test_a_secret_address_is_shown_by_its_host(self) -> None:
+        assert shown_address("https://hooks.slack.com/services/T/B/hush?x=hush#hush") == "https://hooks.slack.com/…"

@@ -106,3 +106,10 @@ class TestFormat:
 def test_unusable_options_are_refused(options: dict[str, str]) -> None:
     with pytest.raises(EndpointError):
         ALERTMANAGER.check_settings(options, {})
+
+
+@pytest.mark.parametrize("token", ["two words", "ümlaut"])
+def test_a_token_that_no_header_can_carry_is_refused(token: str) -> None:
+    with pytest.raises(EndpointError) as caught:
+        ALERTMANAGER.check_settings({}, {"token": token})
+    assert token not in str(caught.value)

@@ -21,7 +21,7 @@ def call_of(event: Event, url: str = "smtps://mail.example.org", **more: str) ->
 
 
 def read(call: MailCall) -> EmailMessage:
-    return email.message_from_bytes(call.message, _class=EmailMessage, policy=email.policy.default)  # type: ignore[return-value, arg-type]
+    return email.message_from_bytes(call.message, _class=EmailMessage, policy=email.policy.default)
 
 
 class TestFormat:
