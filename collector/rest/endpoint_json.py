@@ -7,7 +7,7 @@ from typing import Any
 
 from custodes.kernel.clock import ns_to_rfc3339
 from policies.dead_letters import Trial
-from policies.hooks.channels import CHANNELS
+from policies.hooks.channels import CHANNELS, Channel
 from policies.hooks.endpoint_store import Endpoint
 from policies.hooks.store import Attempt, OutboxMessage
 
@@ -36,6 +36,21 @@ def endpoint_to_json(one: Endpoint, counts: Mapping[str, int], now_ns: int) -> d
         "rotating_until": _stamp(one.previous_until_ns) if rotates else None,
         "created_at": ns_to_rfc3339(one.created_ns),
         "revision": one.revision,
+    }
+
+
+def channel_to_json(one: Channel) -> dict[str, Any]:
+    """Return a kind of endpoint: what it is called and what it takes."""
+    return {
+        "kind": one.kind,
+        "title": one.title,
+        "address": one.address,
+        "default_url": one.default_url,
+        "signs": one.signs,
+        "settings": [
+            {"name": two.name, "description": two.description, "secret": two.secret, "required": two.required}
+            for two in one.settings
+        ],
     }
 
 

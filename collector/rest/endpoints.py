@@ -18,7 +18,7 @@ from collector.rest.dependencies import (
     page_response,
     revision_response,
 )
-from collector.rest.endpoint_json import endpoint_to_json, message_to_json, trial_to_json
+from collector.rest.endpoint_json import channel_to_json, endpoint_to_json, message_to_json, trial_to_json
 from collector.rest.idempotency import IdempotentRoute
 from collector.rest.parameters import DEFAULT_LIMIT, Limit, decode_cursor, encode_cursor
 from collector.rest.parameters import Query as QueryModel
@@ -37,6 +37,7 @@ from policies.endpoints import (
     rotate_signing_key,
 )
 from policies.hooks.breaker import breaker_rules
+from policies.hooks.channels import CHANNELS
 from policies.hooks.store import OutboxState, count_messages, list_attempts, list_deliveries
 from policies.rules.duration import parse_duration
 
@@ -101,6 +102,12 @@ def get_endpoints(caller: EndpointReader, services: WithServices) -> Response:
     with services.db.read() as tx:
         counts = count_messages(tx, caller.project)
     return page_response([endpoint_to_json(one, counts.get(one.id, {}), services.clock()) for one in found], None)
+
+
+@router.get("/endpoint-kinds", summary="Kinds of receivers, with their options and secrets")
+def get_endpoint_kinds(caller: EndpointReader) -> Response:
+    """List the kinds an endpoint can be of; ``address`` is shown, secret, or that of a mail server."""
+    return page_response([channel_to_json(one) for one in CHANNELS.values()], None)
 
 
 @router.get("/endpoints/{endpoint_id}", summary="One receiver")

@@ -274,6 +274,10 @@ class Client(DriftCalls):
         """Return every receiver of messages, without secrets."""
         return self._page(answers.Endpoint, "/endpoints")
 
+    def endpoint_kinds(self) -> answers.Page[answers.EndpointKind]:
+        """Return the kinds an endpoint can be of, with their options and secrets."""
+        return self._page(answers.EndpointKind, "/endpoint-kinds")
+
     def create_endpoint(
         self,
         endpoint_id: str,

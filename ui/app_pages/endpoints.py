@@ -9,6 +9,7 @@ from ui import session
 from ui.components import states
 from ui.components.badges import ENDPOINT_STATES, show_badge
 from ui.components.decide import attempt, say_what_was_done
+from ui.components.endpoint_form import endpoint_form, show_new_secret
 from ui.components.safe_text import md_escape
 from ui.components.tables import plain_table
 from ui.figures import plural
@@ -22,12 +23,15 @@ def render(context: session.Context) -> None:
     """Show every endpoint with its state and the messages that were given up."""
     st.title("Endpoints", anchor=False)
     say_what_was_done()
-    st.caption("Where messages about incidents go. Add one with: custodes endpoint add NAME URL")
+    show_new_secret()
+    st.caption("Where messages about incidents go.")
     found = context.client.endpoints().rows
     if not found:
         states.empty("No endpoints yet", "Until there is one, nobody is told of incidents.", icon=":material/outbound:")
     for number, one in enumerate(found):
         _card(context, one, number)
+    if _may_write(context):
+        endpoint_form(context)
 
 
 def state_of(one: Endpoint) -> str:
@@ -46,11 +50,15 @@ def _card(context: session.Context, one: Endpoint, number: int) -> None:
         st.caption(md_escape(_story(context, one), limit=600))
         if one.last_error:
             st.warning(md_escape(one.last_error, limit=300), icon=":material/error:")
-        may_write = bool(_MAY_WRITE.intersection(context.me.roles or (context.me.role,)))
+        may_write = _may_write(context)
         if may_write and st.button("Send a test", icon=":material/send:", key=f"test_{number}"):
             _say(context.client.test_endpoint(one.id))
         if one.dead:
             _dead_letters(context, one, number, may_write=may_write)
+
+
+def _may_write(context: session.Context) -> bool:
+    return bool(_MAY_WRITE.intersection(context.me.roles or (context.me.role,)))
 
 
 def _story(context: session.Context, one: Endpoint) -> str:

@@ -46,6 +46,28 @@ class Endpoint:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class EndpointSetting:
+    """An option of a kind of endpoints, or a secret."""
+
+    name: str
+    description: str = ""
+    secret: bool = False
+    required: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EndpointKind:
+    """A kind of endpoints; ``address`` is ``shown``, ``secret``, or ``mail`` for that of a mail server."""
+
+    kind: str
+    title: str = ""
+    address: str = "shown"
+    default_url: str | None = None
+    signs: bool = False
+    settings: tuple[EndpointSetting, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class EndpointMessage:
     """One message to an endpoint with its attempts, without its body."""
 

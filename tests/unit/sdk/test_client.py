@@ -127,6 +127,10 @@ class TestEndpoints:
                 {"id": "oncall", "url": "https://x.example", "secret": "whsec_1"}, models.Endpoint,
             ),
             (
+                lambda c: c.endpoint_kinds(), "GET", "/endpoint-kinds",
+                {"rows": [{"kind": "email", "settings": [{"name": "to"}]}]}, models.Page,
+            ),
+            (
                 lambda c: c.rotate_endpoint("oncall"), "POST", "/endpoints/oncall/rotate",
                 {"id": "oncall", "url": "https://x.example", "secret": "whsec_2"}, models.Endpoint,
             ),

@@ -201,6 +201,18 @@ class Governance:
         }  # fmt: skip
         return {"rows": [] if self.story.empty else [failing, gone], "next_cursor": None}
 
+    def endpoint_kinds(self) -> dict[str, Any]:
+        key = {"name": "routing_key", "description": "integration key", "secret": True, "required": True}
+        option = {"name": "hold", "description": self._text, "secret": False, "required": False}
+        webhook = {
+            "kind": "webhook", "title": "Standard Webhooks", "address": "shown", "default_url": None, "signs": True,
+            "settings": [],
+        }  # fmt: skip
+        pager = webhook | {
+            "kind": "pager", "title": self.story.name, "default_url": "https://p.example", "settings": [key, option],
+        }  # fmt: skip
+        return {"rows": [webhook, pager], "next_cursor": None}
+
     def dead_letters(self) -> dict[str, Any]:
         tried = {"at": self.ago(hours=3), "outcome": "retrylater", "status": 503, "duration_ms": 12.0, "detail": "x"}
         row = {
@@ -214,6 +226,8 @@ class Governance:
         """Return the document for a request below one of these resources; ``None`` when there is none."""
         if parts[0] == "policies" and len(parts) >= 2 and parts[1] != POLICY_ID:
             return None
+        if method == "POST" and parts == ["endpoints"]:
+            return {"id": "made", "url": "https://a.example", "secret": "whsec_shown_once"}
         if method == "POST" and parts[0] == "endpoints":
             trial = {"delivered": self.story.name == "support-bot", "detail": self._text, "duration_ms": 31.0}
             done: dict[str, Any] = {"replayed": ["msg_1", "msg_2"], "skipped": {}, "audit": None}
@@ -237,6 +251,7 @@ class Governance:
             "actions/switch": self.switch,
             "actions/a-1": self.action_detail,
             "endpoints": self.endpoints,
+            "endpoint-kinds": self.endpoint_kinds,
             "endpoints/oncall/deliveries": self.dead_letters,
         }
         found = documents.get(name)

@@ -213,3 +213,28 @@ class TestEndpoints:
     def test_an_auditor_reads_and_sends_nothing(self, open_console: Console, fake_module: Any) -> None:
         app = open_console("endpoints", fake_module.FakeApi(role="auditor"))
         assert [one.label for one in app.button if one.label in ("Send a test", "Send them again")] == []
+
+    def test_a_new_one_shows_its_secret_once(self, open_console: Console, fake_module: Any) -> None:
+        api = fake_module.FakeApi()
+        app = open_console("endpoints", api)
+        app.text_input(key="name_webhook").input("made")
+        app.text_input(key="url_webhook").input("https://a.example")
+        press(app, "Add")
+        (path, body) = api.bodies[0]
+        assert path == "/api/v1/endpoints"
+        assert (body["id"], body["url"], body["kind"], body["secrets"]) == ("made", "https://a.example", "webhook", {})
+        assert "whsec_shown_once" in [one.value for one in [*app.code, *app.text]]
+        app.run()
+        assert "whsec_shown_once" not in [one.value for one in [*app.code, *app.text]]
+
+    def test_options_and_secrets_of_a_kind_are_told_apart(self, open_console: Console, fake_module: Any) -> None:
+        api = fake_module.FakeApi()
+        app = open_console("endpoints", api)
+        app.selectbox(key="endpoint_kind").select("pager").run()
+        app.text_input(key="name_pager").input("made")
+        app.text_input(key="pager_routing_key").input("hush")
+        app.text_input(key="pager_hold").input("1h")
+        press(app, "Add")
+        body = api.bodies[0][1]
+        assert (body["options"], body["secrets"]) == ({"hold": "1h"}, {"routing_key": "hush"})
+        assert "url" not in body

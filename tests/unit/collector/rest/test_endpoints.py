@@ -70,6 +70,14 @@ class TestKinds:
             assert not any(secret in leaf.body for leaf in leaves)
         assert not any("hush" in str(value) for value in row)
 
+    def test_kinds_are_listed_with_what_they_take(self, local_server: Any) -> None:
+        rows = local_server.client("operator").get("/api/v1/endpoint-kinds").json()["rows"]
+        kinds = {row["kind"]: row for row in rows}
+        assert set(kinds) == {"webhook", "cloudevents", "slack", "teams", "pagerduty", "alertmanager", "email"}
+        (key,) = kinds["pagerduty"]["settings"]
+        assert (key["name"], key["secret"], key["required"]) == ("routing_key", True, True)
+        assert local_server.client("viewer").get("/api/v1/endpoint-kinds").status_code == 403
+
     def test_an_ed25519_endpoint_shows_its_public_key(self, local_server: Any) -> None:
         created = local_server.client("operator").post("/api/v1/endpoints", json=ONCALL | {"signing": "v1a"}).json()
         assert created["secret"].startswith("whsk_")
