@@ -20,6 +20,7 @@ from collector.content.master import KEY_FILE, MasterKey, load_master_key, load_
 from collector.content.store import (
     destroy_keys,
     has_live_keys,
+    has_sealed_secrets,
     insert_keys,
     lock_keys,
     read_destroyed_ids,
@@ -323,11 +324,11 @@ def _require_master(database: Database, settings: Settings, path: Path) -> bytes
     """Return the fingerprint on record; raise ``ConfigurationError`` when the file is needed and missing."""
     with database.read() as tx:
         recorded = read_fingerprint(tx)
-        needed = recorded is not None and (settings.privacy.encrypt or has_live_keys(tx))
+        needed = recorded is not None and (settings.privacy.encrypt or has_live_keys(tx) or has_sealed_secrets(tx))
     if needed and not os.path.lexists(path):
         raise ConfigurationError(
-            f"captured text is encrypted and its key {path} is missing; restore it from your backup, copy it from "
-            "another machine of this installation, or point CUSTODES_PRIVACY__KEY_DIR to its folder"
+            f"captured text or secrets of endpoints are encrypted and the key {path} is missing; restore it from your "
+            "backup, copy it from another machine of this installation, or point CUSTODES_PRIVACY__KEY_DIR to its folder"
         )
     return recorded
 

@@ -10,7 +10,7 @@ from typing import Any
 from sqlalchemy import func, select, text, update
 
 from custodes.db.database import ReadTx, WriteTx
-from custodes.db.tables import content_key, content_master
+from custodes.db.tables import content_key, content_master, endpoint
 
 _COLUMNS = ("id", "project_id", "subject_digest", "wrapped_key", "created_ns")
 _KEYS_BY_ID = f"SELECT {', '.join(_COLUMNS)} FROM content_key WHERE id IN"
@@ -108,6 +108,12 @@ def lock_keys(tx: WriteTx, projects: Iterable[str], *, exclusive: bool = False) 
 def has_live_keys(tx: ReadTx) -> bool:
     """Return whether any text may still be encrypted."""
     statement = select(content_key.c.id).where(content_key.c.destroyed_ns.is_(None)).limit(1)
+    return tx.execute(statement).first() is not None
+
+
+def has_sealed_secrets(tx: ReadTx) -> bool:
+    """Return whether an endpoint keeps a secret, which lies encrypted whatever holds for captured text."""
+    statement = select(endpoint.c.id).where(endpoint.c.sealed.is_not(None)).limit(1)
     return tx.execute(statement).first() is not None
 
 

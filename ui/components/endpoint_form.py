@@ -24,9 +24,9 @@ def endpoint_form(context: session.Context) -> None:
     """Show fields for a name and what the chosen kind takes, and create the endpoint when they are sent."""
     st.header("Add an endpoint", anchor=False)
     kinds = {one.kind: one for one in context.client.endpoint_kinds().rows}
-    chosen = st.selectbox("Kind", list(kinds), key="endpoint_kind", format_func=lambda kind: kinds[kind].title)
-    if chosen is None:
+    if not kinds:
         return
+    chosen = st.selectbox("Kind", list(kinds), key="endpoint_kind", format_func=lambda kind: kinds[kind].title)
     kind = kinds[chosen]
     with st.form(f"new_endpoint_{kind.kind}", border=True, clear_on_submit=True):
         name = st.text_input("Name that policies use", key=f"name_{kind.kind}", max_chars=64, placeholder="oncall")

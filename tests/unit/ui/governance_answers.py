@@ -204,7 +204,7 @@ class Governance:
     def endpoint_kinds(self) -> dict[str, Any]:
         key = {"name": "routing_key", "description": "integration key", "secret": True, "required": True}
         option = {"name": "hold", "description": self._text, "secret": False, "required": False}
-        webhook = {
+        webhook: dict[str, Any] = {
             "kind": "webhook", "title": "Standard Webhooks", "address": "shown", "default_url": None, "signs": True,
             "settings": [],
         }  # fmt: skip

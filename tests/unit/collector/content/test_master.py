@@ -7,12 +7,14 @@ from pathlib import Path
 
 import pytest
 
-from collector.content import Contents, open_contents, span_aad
+from collector.content import Contents, MasterSecretBox, open_contents, span_aad
 from collector.content.master import KEY_FILE, MasterKey, load_master_key, load_or_create_master_key
 from custodes.db import Database
 from custodes.kernel.errors import ConfigurationError
 from custodes.kernel.metrics import Metrics
 from custodes.kernel.settings import PrivacySettings, Settings
+from policies.actors import Actor
+from policies.endpoints import EndpointSpec, create_endpoint
 
 AAD = span_aad(b"t" * 16, b"s" * 8)
 
@@ -109,6 +111,22 @@ class TestStart:
         (tmp_path / "moved").rename(tmp_path / "keys" / KEY_FILE)
         settings = Settings(data_dir=tmp_path, privacy=PrivacySettings(key_dir=tmp_path / "keys"))
         open_contents(database, settings, Metrics(), lambda: 0)
+
+    def test_without_encryption_it_is_missed_when_an_endpoint_keeps_a_secret(
+        self, database: Database, tmp_path: Path, secret_box: MasterSecretBox
+    ) -> None:
+        start(database, tmp_path / "none", encrypt=False)
+        create_endpoint(
+            database,
+            secret_box,
+            "default",
+            "oncall",
+            EndpointSpec(url="https://a.example"),
+            Actor("ann", "operator"),
+            0,
+        )
+        with pytest.raises(ConfigurationError, match="secrets of endpoints are encrypted"):
+            start(database, tmp_path / "none", encrypt=False)
 
     def test_without_encryption_it_is_missed_only_when_something_is_encrypted(
         self, database: Database, tmp_path: Path
