@@ -17,6 +17,7 @@ from policies.actors import Actor, record
 from policies.approval_store import Approval, Verdict, insert_approval
 from policies.incident_store import IncidentEvent, find_incident, insert_incident_event, update_incident
 from policies.incidents import resolve_incident
+from policies.notices import tell_end
 from policies.store_drift_references import (
     DriftPlace,
     DriftReference,
@@ -85,8 +86,13 @@ def judge_reference(
     actor: Actor,
     now_ns: int,
     expected: int | None = None,
+    *,
+    console_url: str,
 ) -> tuple[DriftReference, int]:
-    """Accept a proposed version or turn it down, as somebody else than who asked; return it and the intake number."""
+    """Accept a proposed version or turn it down, as somebody else than who asked; return it and the intake number.
+
+    Whoever was told of an incident that is over thereby is told so, with links into ``console_url``.
+    """
     with db.write() as tx:
         place = require_place(tx, project_id, require_reference(tx, project_id, reference_id).place_id, lock=True)
         found = require_reference(tx, project_id, reference_id)
@@ -111,7 +117,7 @@ def judge_reference(
         insert_approval(tx, given)
         data: dict[str, Any] = {"requested_by": found.requested_by, "comment": comment}
         if verdict == "approved":
-            data |= _put_into_force(tx, place, found, actor, now_ns)
+            data |= _put_into_force(tx, place, found, actor, console_url, now_ns)
         else:
             decide_reference(tx, found, "rejected", actor.name, now_ns)
         intake_id = _record(tx, f"drift.reference.{verdict}", place, found, actor, now_ns, data)
@@ -138,7 +144,7 @@ def _check_source(tx: ReadTx, place: DriftPlace, source: Mapping[str, Any]) -> N
 
 
 def _put_into_force(
-    tx: WriteTx, place: DriftPlace, reference: DriftReference, actor: Actor, now_ns: int
+    tx: WriteTx, place: DriftPlace, reference: DriftReference, actor: Actor, console_url: str, now_ns: int
 ) -> dict[str, Any]:
     supersede_references(tx, place.id)
     decide_reference(tx, reference, "active", actor.name, now_ns)
@@ -148,8 +154,10 @@ def _put_into_force(
     for incident_id in end_episodes(tx, place.id, now_ns):
         found = find_incident(tx, place.project_id, incident_id, lock=True)
         if found is not None and found.is_open:
-            update_incident(tx, resolve_incident(found, reason, now_ns))
+            over = resolve_incident(found, reason, now_ns)
+            update_incident(tx, over)
             insert_incident_event(tx, IncidentEvent(incident_id, now_ns, "resolved", actor.name, {"reason": reason}))
+            tell_end(tx, over, console_url=console_url, now_ns=now_ns)
             resolved.append(incident_id)
     return {"monitors": monitors, "incidents": resolved}
 

@@ -328,7 +328,8 @@ def _require_master(database: Database, settings: Settings, path: Path) -> bytes
     if needed and not os.path.lexists(path):
         raise ConfigurationError(
             f"captured text or secrets of endpoints are encrypted and the key {path} is missing; restore it from your "
-            "backup, copy it from another machine of this installation, or point CUSTODES_PRIVACY__KEY_DIR to its folder"
+            "backup, copy it from another machine of this installation, or point CUSTODES_PRIVACY__KEY_DIR to its "
+            "folder"
         )
     return recorded
 

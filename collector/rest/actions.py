@@ -42,7 +42,8 @@ from policies.actions.handling import ActionChange
 from policies.actions.store import find_any_action, list_switches, require_action
 from policies.actions.webhook import read_callback
 from policies.actors import Actor
-from policies.hooks.store import find_endpoint
+from policies.hooks.endpoint_store import find_endpoint
+from policies.hooks.sender import signing_keys
 
 router = APIRouter(tags=["actions"], route_class=IdempotentRoute)
 States = Literal[
@@ -211,8 +212,10 @@ def _take_callback(services: Services, action_id: str, headers: dict[str, str], 
         found = find_any_action(tx, action_id)
         name = "" if found is None or found.adapter != "webhook" else found.target.get("endpoint", "")
         endpoint = None if found is None else find_endpoint(tx, found.project_id, name)
-    said = read_callback(action_id, headers, body, endpoint, services.clock())
-    change = handling.report(services.db, action_id, said, services.clock())
+    now_ns = services.clock()
+    keys = [] if endpoint is None else signing_keys(services.secret_box, endpoint, now_ns)
+    said = read_callback(action_id, headers, body, keys, now_ns)
+    change = handling.report(services.db, action_id, said, now_ns)
     return json_response({"id": action_id, "state": change.action.state})
 
 

@@ -107,7 +107,14 @@ def _decide_silence(services: Any, caller: Any, body: VerdictOn) -> int | None:
 
 def _decide_drift(services: Any, caller: Any, body: VerdictOn) -> int | None:
     _, intake_id = judge_reference(
-        services.db, caller.project, body.subject, body.verdict, body.comment, actor_of(caller), services.clock()
+        services.db,
+        caller.project,
+        body.subject,
+        body.verdict,
+        body.comment,
+        actor_of(caller),
+        services.clock(),
+        console_url=services.console_url,
     )
     return intake_id
 

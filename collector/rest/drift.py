@@ -261,6 +261,14 @@ def _judge(
 ) -> Response:
     require_log(services)
     judged, intake_id = judge_reference(
-        services.db, caller.project, reference_id, verdict, comment, actor_of(caller), services.clock(), expected
+        services.db,
+        caller.project,
+        reference_id,
+        verdict,
+        comment,
+        actor_of(caller),
+        services.clock(),
+        expected,
+        console_url=services.console_url,
     )
     return revision_response({**reference_to_json(judged), "audit": confirm(services, intake_id).to_json()})

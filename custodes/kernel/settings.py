@@ -23,6 +23,8 @@ from custodes.kernel.settings_section import Section as _Section
 
 MIB = 1024 * 1024
 
+Port = Annotated[int, Field(ge=1, le=65535)]
+
 
 MaskedKind = Literal[
     "bank_account",
@@ -274,10 +276,10 @@ class WebhookSettings(_Section):
         default=(), description='Private networks webhooks may reach, e.g. ["10.1.0.0/16"]; none by default.'
     )
     allow_http: bool = Field(default=False, description="Permit http:// endpoints (https:// only otherwise).")
-    allowed_ports: tuple[int, ...] = Field(
+    allowed_ports: tuple[Port, ...] = Field(
         default=(80, 443, 8080, 8443, 9093), description="Ports that http and https endpoints may be reached at."
     )
-    allowed_mail_ports: tuple[int, ...] = Field(
+    allowed_mail_ports: tuple[Port, ...] = Field(
         default=(25, 465, 587, 2525), description="Ports that mail servers may be reached at."
     )
     breaker_failures: int = Field(default=5, ge=1, description="Failures in a row after which an endpoint rests.")
@@ -285,13 +287,6 @@ class WebhookSettings(_Section):
         default=30.0, gt=0, description="Seconds of the first rest; each next is twice that."
     )
     breaker_longest_s: float = Field(default=900.0, gt=0, description="Seconds of the longest rest.")
-
-    @field_validator("allowed_ports", "allowed_mail_ports")
-    @classmethod
-    def _check_ports(cls, value: tuple[int, ...]) -> tuple[int, ...]:
-        if not all(1 <= port <= 65535 for port in value):
-            raise ValueError("a port is between 1 and 65535")
-        return value
 
 
 class ActionSettings(_Section):

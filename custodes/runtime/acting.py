@@ -18,7 +18,8 @@ from policies.actions.webhook import PeopleAdapter, WebhookAdapter
 from policies.actions.work import ActionWorker, Tools
 from policies.audit.log import AuditLog
 from policies.hooks.address import AddressRules
-from policies.hooks.store import Endpoint, find_endpoint
+from policies.hooks.endpoint_store import Endpoint, find_endpoint
+from policies.hooks.secrets import SecretBox
 
 log = get_logger("actions")
 LEASE = "actions"
@@ -34,7 +35,14 @@ class CarryOutActions:
     """
 
     def __init__(
-        self, database: Database, settings: Settings, audit: AuditLog, clock: Clock, metrics: Metrics, owner: str
+        self,
+        database: Database,
+        settings: Settings,
+        box: SecretBox,
+        audit: AuditLog,
+        clock: Clock,
+        metrics: Metrics,
+        owner: str,
     ) -> None:
         self._database = database
         self._clock = clock
@@ -43,7 +51,7 @@ class CarryOutActions:
         call_s = _CALLS_IN_A_STEP * max(settings.action.timeout_s, settings.webhook.timeout_s)
         self._ttl_ns = int((call_s + 30) * SECOND_NS)
         tools = Tools(
-            find_adapter=AdapterTable(database, settings, clock).find,
+            find_adapter=AdapterTable(database, settings, box, clock).find,
             measure=measure_signal,
             confirm=lambda intake_id: _flush(audit, intake_id),
             rules=action_rules_of(settings),
@@ -69,13 +77,13 @@ class CarryOutActions:
 class AdapterTable:
     """Every adapter this installation has, by connection."""
 
-    def __init__(self, database: Database, settings: Settings, clock: Clock) -> None:
+    def __init__(self, database: Database, settings: Settings, box: SecretBox, clock: Clock) -> None:
         self._database = database
         action = settings.action
         rules = AddressRules.of(action.allowed_private_cidrs, allow_http=action.allow_http)
         self._connections = read_connections(action.connections_file)
         self._adapters: dict[str, Adapter] = make_adapters(self._connections, rules, action.timeout_s)
-        self._webhook = WebhookAdapter(self._find_endpoint, make_sender(settings.webhook), clock, settings.api_url)
+        self._webhook = WebhookAdapter(self._find_endpoint, make_sender(settings.webhook, box), clock, settings.api_url)
         self._people = PeopleAdapter()
 
     def find(self, action: Action) -> Adapter | None:

@@ -193,7 +193,7 @@ def _build_jobs(
     evaluate = EvaluatePolicies(database, settings, clock, metrics, owner)
     send = SendWebhooks(database, settings.webhook, secret_box, clock, metrics)
     sequence = SequenceAudit(audit, metrics)
-    act = CarryOutActions(database, settings, audit, clock, metrics, owner)
+    act = CarryOutActions(database, settings, secret_box, audit, clock, metrics, owner)
     watch = WatchFairness(database, settings, clock, metrics, owner)
     drift = WatchDrift(database, settings, clock, metrics, owner)
     probes = []

@@ -19,8 +19,9 @@ from custodes.runtime.store_drift import Place
 from custodes.runtime.store_drift_watch import StoredEpisode, list_open_incident_ids, tell_episode
 from policies.audit.intake import append_event
 from policies.groups import Group, make_group
+from policies.hooks.endpoint_store import list_endpoints
 from policies.hooks.payload import console_link, incident_path
-from policies.hooks.store import OutboxMessage, insert_message, list_endpoints
+from policies.hooks.store import OutboxMessage, insert_message
 from policies.incident_store import (
     IncidentEvent,
     find_incident,
@@ -29,6 +30,7 @@ from policies.incident_store import (
     update_incident,
 )
 from policies.incidents import MAX_TITLE_CHARACTERS, Incident, resolve_incident
+from policies.notices import tell_end
 
 POLICY_ID: Final = "drift-monitor"
 """What stands for a policy in incidents that no policy opened."""
@@ -64,8 +66,8 @@ def raise_alarm(
     return incident.id
 
 
-def resolve_quiet(tx: WriteTx, episode: StoredEpisode, now_ns: int) -> None:
-    """Note that an episode is over, and resolve its incident if nothing else at that place drifts."""
+def resolve_quiet(tx: WriteTx, episode: StoredEpisode, console_url: str, now_ns: int) -> None:
+    """Note that an episode is over; resolve its incident, and say so, if nothing else at that place drifts."""
     incident_id = episode.incident_id
     if incident_id is None:
         return
@@ -76,8 +78,10 @@ def resolve_quiet(tx: WriteTx, episode: StoredEpisode, now_ns: int) -> None:
     if found is None or not found.is_open or incident_id in list_open_incident_ids(tx, episode.monitor.place_id):
         return
     reason = f"no drift was found in the last {quiet:,} exchanges"
-    update_incident(tx, resolve_incident(found, reason, now_ns))
+    over = resolve_incident(found, reason, now_ns)
+    update_incident(tx, over)
     _note(tx, incident_id, "resolved", {"reason": reason}, now_ns)
+    tell_end(tx, over, console_url=console_url, now_ns=now_ns)
 
 
 def group_of(place: Place) -> Group:
@@ -148,6 +152,7 @@ def alarm_body(episode: StoredEpisode, story: Story, incident: Incident, console
         "episode_id": episode.id,
         "incident_id": incident.id,
         "project": episode.place.project,
+        "policy_id": incident.policy_id,
         "severity": incident.severity,
         "title": incident.title,
         "summary": story.summary,

@@ -129,7 +129,7 @@ class WatchDrift:
             with self._database.write() as tx:
                 check_lease(tx, held)
                 if end_episode(tx, episode.id, episode.last_number, "over", now_ns):
-                    resolve_quiet(tx, episode, now_ns)
+                    resolve_quiet(tx, episode, self._settings.console_url, now_ns)
                     ended += 1
         return ended
 

@@ -18,7 +18,7 @@ import sqlalchemy as sa
 from alembic import context, op
 
 revision = "20261128_0012"
-down_revision = "20261128_0010"
+down_revision = "20261128_0011"
 branch_labels = None
 depends_on = None
 

@@ -12,7 +12,8 @@ from custodes.kernel.ids import new_uuid7
 from policies.actions.action import Action
 from policies.actions.traces import WORKER, action_url
 from policies.decision_store import list_notified
-from policies.hooks.store import OutboxMessage, find_endpoint, insert_message
+from policies.hooks.endpoint_store import find_endpoint
+from policies.hooks.store import OutboxMessage, insert_message
 from policies.incident_store import find_incident
 from policies.notices import Notice, send_notices
 from policies.tending import escalate

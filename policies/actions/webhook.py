@@ -7,7 +7,7 @@ without the webhook: somebody signed in says that it is done.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Literal, Protocol
 
 import orjson
@@ -17,8 +17,9 @@ from custodes.kernel.clock import SECOND_NS, ns_to_rfc3339
 from custodes.kernel.errors import AuthenticationError, InvalidInputError
 from policies.actions.adapters import Order, Plan, Refused, Result, TryLater, Waiting
 from policies.actions.github import versions_named
+from policies.hooks.channels import CHANNELS
+from policies.hooks.endpoint_store import Endpoint
 from policies.hooks.signing import verify_headers
-from policies.hooks.store import Endpoint
 from policies.hooks.webhook import Delivered, Outcome, RetryLater
 
 EVENT = "action.dispatched"
@@ -29,7 +30,7 @@ FindEndpoint = Callable[[str, str], Endpoint | None]
 class Sender(Protocol):
     """Makes one signed delivery attempt."""
 
-    def send(self, url: str, secret: str, message_id: str, body: bytes, now_ns: int) -> Outcome:
+    def deliver(self, receiver: Endpoint, message_id: str, body: bytes, now_ns: int) -> Outcome:
         """Return the outcome of one attempt; never raise for what a receiver does."""
         ...
 
@@ -53,8 +54,10 @@ class WebhookAdapter:
         endpoint = self._find(order.project_id, name)
         if endpoint is None or endpoint.state != "active":
             return Refused(f"there is no active endpoint {name[:64]!r}")
+        if endpoint.kind not in CHANNELS or not CHANNELS[endpoint.kind].signs:
+            return Refused(f"endpoint {name[:64]!r} is of kind {endpoint.kind}, which cannot be asked to act")
         message_id = message_id_of(order.action_id)
-        outcome = self._sender.send(endpoint.url, endpoint.secret, message_id, self._body(order), self._clock())
+        outcome = self._sender.deliver(endpoint, message_id, self._body(order), self._clock())
         if isinstance(outcome, Delivered):
             return Waiting(f"the receiver answered {outcome.status}; waiting for its signed callback", message_id)
         if isinstance(outcome, RetryLater):
@@ -104,14 +107,14 @@ class Callback(BaseModel):
 
 
 def read_callback(
-    action_id: str, headers: Mapping[str, str], body: bytes, endpoint: Endpoint | None, now_ns: int
+    action_id: str, headers: Mapping[str, str], body: bytes, keys: Sequence[str], now_ns: int
 ) -> Callback:
-    """Return a callback that the endpoint's secret has signed within five minutes.
+    """Return a callback that one of the endpoint's signing ``keys`` has signed within five minutes.
 
     Raises ``AuthenticationError`` otherwise, the same for an unknown action, and ``InvalidInputError`` for a body that
     says something else than what became of this action.
     """
-    secrets = [] if endpoint is None else [one for one in endpoint.secret.split() if one.startswith("whsec_")]
+    secrets = [one for one in keys if one.startswith("whsec_")]
     if not secrets or not verify_headers(secrets, headers, body, now_ns // SECOND_NS):
         raise AuthenticationError(
             "the callback is not signed with the whsec_ secret of the endpoint this action went to, or its time is off"

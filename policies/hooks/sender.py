@@ -19,6 +19,18 @@ ADDRESS = "address"
 SIGNING = "signing"
 
 
+def signing_keys(box: SecretBox, receiver: Endpoint, now_ns: int) -> list[str]:
+    """Return the keys that sign messages to an endpoint now, the replaced ones of a rotation last.
+
+    Raises ``CustodesError`` when they cannot be decrypted; call it outside any unit of work.
+    """
+    found = [
+        open_secrets(box, receiver.project_id, receiver.id, sealed).get(SIGNING, "")
+        for sealed in (receiver.sealed, receiver.previous_at(now_ns))
+    ]
+    return " ".join(found).split()
+
+
 class ChannelSender:
     """Makes delivery attempts. Stateless between them and safe to share between threads.
 

@@ -18,7 +18,7 @@ from policies.endpoints import EndpointSpec, create_endpoint, rotate_signing_key
 from policies.hooks.endpoint_store import find_endpoint
 from policies.hooks.secrets import open_secrets
 
-BEFORE = "20261128_0010"
+BEFORE = "20261128_0011"
 HUSH = "whsec_" + "c2VjcmV0" * 6
 
 

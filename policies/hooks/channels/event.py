@@ -16,6 +16,9 @@ HEADLINES: Mapping[str, str] = {
     "incident.acknowledged": "Incident acknowledged",
     "fairness.alarm": "Fairness alarm",
     "drift.alarm": "Drift alarm",
+    "action.proposed": "Action proposed",
+    "action.dispatched": "Action sent",
+    "action.verified": "Action verified",
     TEST_EVENT: "Test message",
 }
 _PLACES = ("service", "environment", "deployment", "model", "outcome")
@@ -44,12 +47,16 @@ class Event:
     @property
     def title(self) -> str:
         """What it is about."""
-        return self.text("title") or self.headline
+        if self.text("title"):
+            return self.text("title")
+        # Actions have no title of their own.
+        to = f" to {self.text('to_version')}" if self.text("to_version") else ""
+        return f"{self.text('kind')}{to}" if self.text("kind") else self.headline
 
     @property
     def summary(self) -> str:
         """A sentence built from names and numbers; may be empty."""
-        return self.text("summary")
+        return self.text("summary") or self.text("reason")
 
     @property
     def severity(self) -> str:

@@ -136,8 +136,8 @@ class TestCallback:
         """An action that went to an endpoint; return the endpoint's secret."""
         server.open_incident("i-1", group={"deployment": "v7"})
         change = put_endpoint(
-            server.database, project_id="default", endpoint_id="deployer", url="https://deploy.example/x", secret=None,
-            actor=Actor("o", "operator"), now_ns=1,
+            server.database, server.secret_box, project_id="default", endpoint_id="deployer",
+            url="https://deploy.example/x", secret=None, actor=Actor("o", "operator"), now_ns=1,
         )  # fmt: skip
         make(server, adapter="webhook", target={"adapter": "webhook", "endpoint": "deployer"})
         place = {"approver": "bob", "approved_ns": 1, "snapshot_ns": 2, "evidence_digest": "e", "sent_ns": 3}
@@ -146,7 +146,8 @@ class TestCallback:
                 tx.execute(
                     update(action).values(state=state, **(place if state == "sent" else {**place, "sent_ns": None}))
                 )
-        return change.endpoint.secret
+        assert change.secret is not None
+        return change.secret
 
     def call(self, server: Any, secret: str, body: Any, *, at: int = 0) -> Any:
         raw = orjson.dumps(body)

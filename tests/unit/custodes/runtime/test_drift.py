@@ -33,7 +33,8 @@ from custodes.kernel.settings_drift import DriftSettings
 from custodes.runtime.drift import DriftHook, alpha_of
 from custodes.runtime.drift_watch import DriftReport, WatchDrift
 from custodes.runtime.store_outcomes import Pair
-from policies.hooks.store import Endpoint, insert_endpoint, list_messages
+from policies.hooks.endpoint_store import Endpoint, insert_endpoint
+from policies.hooks.store import list_messages
 from policies.incident_store import list_incident_events, list_incidents
 
 
@@ -347,7 +348,7 @@ class TestAlarms:
     @pytest.fixture
     def drifted(self, database: Database, fold: Fold, watching: int) -> int:
         with database.write() as tx:
-            insert_endpoint(tx, Endpoint("default", "oncall", "https://example.org/hook", "s", "active", NOW_NS))
+            insert_endpoint(tx, Endpoint("default", "oncall", "https://example.org/hook", None, "active", NOW_NS))
         fold(make_pairs(2, 60, segment_id=watching, batch=2))
         fold(make_pairs(3, 60, segment_id=watching, batch=3, strange=True, at_ns=NOW_NS + MINUTE_NS))
         return watching

@@ -24,9 +24,9 @@ from policies.actions.webhook import PeopleAdapter
 from policies.actions.work import ActionWorker, Tools, WorkReport
 from policies.actors import Actor
 from policies.conduct import Conduct
-from policies.endpoints import put_endpoint
 from policies.evaluate import evaluate_tick
 from policies.hooks.address import AddressRules
+from policies.hooks.endpoint_store import Endpoint, find_endpoint, insert_endpoint
 from policies.lifecycle import activate_policy, submit_policy
 from tests.unit.policies.actions.servers import MlflowServer, running
 
@@ -64,15 +64,9 @@ class Stage:
     confirm: Callable[[int], None] | None = None
 
     def activate(self, text: str) -> str:
-        put_endpoint(
-            self.db,
-            project_id="default",
-            endpoint_id="oncall",
-            url="https://hooks.example/x",
-            secret=None,
-            actor=AUTHOR,
-            now_ns=0,
-        )
+        with self.db.write() as tx:
+            if find_endpoint(tx, "default", "oncall") is None:
+                insert_endpoint(tx, Endpoint("default", "oncall", "https://hooks.example/x", None, "active", 0))
         change = submit_policy(self.db, project_id="default", text=text, filename="p.yaml", actor=AUTHOR, now_ns=0)
         key = change.version.key
         activate_policy(

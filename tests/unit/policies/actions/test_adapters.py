@@ -17,8 +17,11 @@ from policies.actions.http import JsonClient
 from policies.actions.vllm import VllmAdapter
 from policies.actions.webhook import WebhookAdapter
 from policies.hooks.address import AddressRules
+from policies.hooks.endpoint_store import Endpoint
+from policies.hooks.mail import MailSender
+from policies.hooks.secrets import seal_secrets
+from policies.hooks.sender import ChannelSender
 from policies.hooks.signing import generate_secret, verify_headers
-from policies.hooks.store import Endpoint
 from policies.hooks.webhook import WebhookSender
 from tests.unit.policies.actions.conftest import BEGIN_NS, LOOPBACK
 from tests.unit.policies.actions.servers import FakeServer, Reply, running
@@ -190,12 +193,24 @@ class Receiver(FakeServer):
         return 202, {}
 
 
+class PlainBox:
+    """Keeps secrets as they are: what encrypts them is tested elsewhere."""
+
+    def seal(self, place: str, text: str) -> bytes:
+        return text.encode()
+
+    def open(self, place: str, sealed: bytes) -> str:
+        return sealed.decode()
+
+
 class TestWebhook:
-    def make(self, url: str, secret: str, state: Any = "active") -> WebhookAdapter:
-        endpoint = Endpoint("default", "deployer", url, secret, state, 0)
+    def make(self, url: str, secret: str, state: Any = "active", kind: str = "webhook") -> WebhookAdapter:
+        box = PlainBox()
+        sealed = seal_secrets(box, "default", "deployer", {"signing": secret})
+        endpoint = Endpoint("default", "deployer", url, sealed, state, 0, kind=kind)
         return WebhookAdapter(
             lambda project, name: endpoint if name == "deployer" else None,
-            WebhookSender(LOOPBACK, timeout_s=5),
+            ChannelSender(WebhookSender(LOOPBACK, timeout_s=5), MailSender(LOOPBACK), box),
             lambda: BEGIN_NS,
             "http://127.0.0.1:4318",
         )
@@ -219,6 +234,12 @@ class TestWebhook:
         adapter = self.make("http://127.0.0.1:9/x", generate_secret(), "disabled")
         assert isinstance(adapter.send(order({"endpoint": "deployer"})), Refused)
         assert isinstance(adapter.send(order({"endpoint": "other"})), Refused)
+
+    def test_refuses_an_endpoint_that_can_only_be_told(self) -> None:
+        adapter = self.make("http://127.0.0.1:9/x", generate_secret(), kind="slack")
+        refused = adapter.send(order({"endpoint": "deployer"}))
+        assert isinstance(refused, Refused)
+        assert "cannot be asked to act" in refused.reason
 
 
 class TestJsonClient:

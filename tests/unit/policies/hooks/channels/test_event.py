@@ -45,3 +45,10 @@ class TestEveryChannel:
 )
 def test_texts_become_one_line(given: object, expected: str) -> None:
     assert one_line(given) == expected
+
+
+def test_an_action_is_told_by_what_it_does(event: Callable[..., Event]) -> None:
+    given = event(
+        "action.proposed", title=None, summary=None, kind="rollback", to_version="6", reason="tox_p95 is high"
+    )
+    assert (given.headline, given.title, given.summary) == ("Action proposed", "rollback to 6", "tox_p95 is high")
