@@ -96,7 +96,7 @@ def accept(database: Database, source: dict[str, Any]) -> None:
     asks, agrees = Actor("key:one", "analyst"), Actor("key:two", "approver")
     given = {"exchanges": LEARN, **source}
     made, _ = propose_reference(database, "default", place, given, "as was announced", asks, NOW_NS)
-    judge_reference(database, "default", made.id, "approved", "", agrees, NOW_NS)
+    judge_reference(database, "default", made.id, "approved", "", agrees, NOW_NS, console_url="http://console")
 
 
 def monitors(database: Database) -> dict[str, Any]:
