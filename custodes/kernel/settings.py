@@ -7,23 +7,22 @@ test compares the two.
 
 from __future__ import annotations
 
-import ipaddress
 import json
 import os
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Any, Literal
 
-from pydantic import AfterValidator, Field, ValidationError, model_validator
+from pydantic import Field, ValidationError, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict, SettingsError
 
 from custodes.kernel.errors import ConfigurationError
 from custodes.kernel.settings_drift import DriftSettings
+from custodes.kernel.settings_section import Networks
 from custodes.kernel.settings_section import Section as _Section
+from custodes.kernel.settings_webhook import WebhookSettings
 
 MIB = 1024 * 1024
-
-Port = Annotated[int, Field(ge=1, le=65535)]
 
 
 MaskedKind = Literal[
@@ -44,16 +43,6 @@ MaskedKind = Literal[
 
 RuleDetector = Literal["refusal", "negative_tone", "language", "pii", "secrets", "injection"]
 """The detectors that can be switched off one by one; a test keeps this and ``detectors.rules.members`` alike."""
-
-
-def _check_networks(value: tuple[str, ...]) -> tuple[str, ...]:
-    for network in value:
-        ipaddress.ip_network(network)
-    return value
-
-
-Networks = Annotated[tuple[str, ...], AfterValidator(_check_networks)]
-"""Networks in CIDR form."""
 
 
 class HttpSettings(_Section):
@@ -265,28 +254,6 @@ class ProbeSettings(_Section):
         if self.enabled and not (self.url and self.model):
             raise ValueError("probes are enabled but CUSTODES_PROBE__URL or CUSTODES_PROBE__MODEL is empty")
         return self
-
-
-class WebhookSettings(_Section):
-    """Outgoing webhooks."""
-
-    timeout_s: float = Field(default=20.0, gt=0, le=30, description="Seconds one delivery attempt may take.")
-    poll_s: float = Field(default=1.0, gt=0, description="Seconds between looks for due deliveries.")
-    allowed_private_cidrs: Networks = Field(
-        default=(), description='Private networks webhooks may reach, e.g. ["10.1.0.0/16"]; none by default.'
-    )
-    allow_http: bool = Field(default=False, description="Permit http:// endpoints (https:// only otherwise).")
-    allowed_ports: tuple[Port, ...] = Field(
-        default=(80, 443, 8080, 8443, 9093), description="Ports that http and https endpoints may be reached at."
-    )
-    allowed_mail_ports: tuple[Port, ...] = Field(
-        default=(25, 465, 587, 2525), description="Ports that mail servers may be reached at."
-    )
-    breaker_failures: int = Field(default=5, ge=1, description="Failures in a row after which an endpoint rests.")
-    breaker_pause_s: float = Field(
-        default=30.0, gt=0, description="Seconds of the first rest; each next is twice that."
-    )
-    breaker_longest_s: float = Field(default=900.0, gt=0, description="Seconds of the longest rest.")
 
 
 class ActionSettings(_Section):

@@ -13,7 +13,8 @@ from custodes.db.tables import audit_intake, outbox
 from custodes.kernel.clock import MINUTE_NS, SECOND_NS, Clock, ns_to_minute
 from custodes.kernel.logs import fields, get_logger
 from custodes.kernel.metrics import Metrics
-from custodes.kernel.settings import Settings, WebhookSettings
+from custodes.kernel.settings import Settings
+from custodes.kernel.settings_webhook import WebhookSettings
 from policies.audit.log import AuditLog
 from policies.conduct import conduct_of
 from policies.evaluate import Evaluator

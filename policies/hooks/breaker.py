@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from custodes.kernel.clock import SECOND_NS
-from custodes.kernel.settings import WebhookSettings
+from custodes.kernel.settings_webhook import WebhookSettings
 from policies.hooks.schedule import LONGEST_RETRY_AFTER_S
 
 BreakerState = Literal["closed", "open", "half_open"]

@@ -12,7 +12,7 @@ import pytest
 from collector.content import MasterSecretBox
 from custodes.db import Database
 from custodes.kernel.clock import HOUR_NS, SECOND_NS
-from custodes.kernel.settings import WebhookSettings
+from custodes.kernel.settings_webhook import WebhookSettings
 from custodes.runtime.tasks import make_sender
 from policies.hooks.delivery import DeliveryReport, deliver_due
 from policies.hooks.endpoint_store import Endpoint, find_endpoint
