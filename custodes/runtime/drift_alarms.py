@@ -27,10 +27,12 @@ from policies.incident_store import (
     find_incident,
     insert_incident,
     insert_incident_event,
+    list_silences,
     update_incident,
 )
 from policies.incidents import MAX_TITLE_CHARACTERS, Incident, resolve_incident
 from policies.notices import tell_end
+from policies.silences import find_silence
 
 POLICY_ID: Final = "drift-monitor"
 """What stands for a policy in incidents that no policy opened."""
@@ -127,7 +129,17 @@ def _tell(
     console_url: str,
     now_ns: int,
 ) -> None:
-    body = alarm_body(episode, story, incident, console_url, now_ns)
+    """Put a message for each receiver into the outbox, or note on the timeline why they are told nothing."""
+    silences = list_silences(tx, episode.place.project, ending_after_ns=now_ns)
+    silence = find_silence(silences, incident, {}, now_ns)
+    if silence is not None:
+        body = {"event": EVENT, "silence": silence.id, "reason": silence.reason}
+        _note(tx, incident.id, "notification.silenced", body, now_ns)
+        return
+    if incident.state == "muted":
+        _note(tx, incident.id, "notification.withheld", {"event": EVENT, "reason": "the incident is muted"}, now_ns)
+        return
+    message_body = alarm_body(episode, story, incident, console_url, now_ns)
     for endpoint in list_endpoints(tx, episode.place.project):
         if endpoint.state != "active" or (settings.endpoints and endpoint.id not in settings.endpoints):
             continue
@@ -137,7 +149,7 @@ def _tell(
             endpoint_id=endpoint.id,
             event_type=EVENT,
             incident_id=incident.id,
-            body=body,
+            body=message_body,
             state="pending",
             attempts=0,
             created_ns=now_ns,

@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 from sqlalchemy import insert, select
@@ -9,9 +9,13 @@ from sqlalchemy import insert, select
 from custodes.db import Database
 from custodes.db.tables import drift_monitor, drift_place, drift_point, segment
 from custodes.kernel.clock import MINUTE_NS
+from custodes.kernel.settings_drift import DriftMetric, DriftSettings
+from custodes.runtime.drift_streams import EMBEDDED, QUANTITIES
 from policies.groups import Group, make_group
 from policies.rules.compile import CompiledPolicy
+from policies.rules.vocabulary import DRIFT_METRICS, EMBEDDING_METRIC
 from policies.signals import SignalValues, read_signals
+from policies.store_drift import EMBEDDED_MONITORS
 
 Compile = Callable[[str], CompiledPolicy]
 AddPoint = Callable[..., None]
@@ -122,3 +126,11 @@ class TestDriftSignals:
         assert read(group_by="model") == {make_group({"model": one}): {"s": 1.0} for one in ("a", "b")}
         assert read(scope="model: a") == {V7: {"s": 1.0}}
         assert read(scope="model: c") == {}
+
+
+class TestVocabulary:
+    def test_what_can_be_watched_is_what_a_policy_can_ask_for(self) -> None:
+        assert set(get_args(DriftMetric)) == set(DRIFT_METRICS) - {EMBEDDING_METRIC}
+        assert set(QUANTITIES) <= set(DRIFT_METRICS)
+        assert set(DriftSettings().metrics) <= set(DRIFT_METRICS)
+        assert EMBEDDED_MONITORS == EMBEDDED

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import importlib.util
+import threading
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from types import ModuleType
@@ -35,7 +36,8 @@ from custodes.runtime.drift_watch import DriftReport, WatchDrift
 from custodes.runtime.store_outcomes import Pair
 from policies.hooks.endpoint_store import Endpoint, insert_endpoint
 from policies.hooks.store import list_messages
-from policies.incident_store import list_incident_events, list_incidents
+from policies.incident_store import insert_silence, list_incident_events, list_incidents
+from policies.silences import Silence
 
 
 def _load(name: str) -> ModuleType:
@@ -336,6 +338,36 @@ class TestBadInput:
         assert watch_of(database, enabled=False).run_at(NOW_NS) == DriftReport()
 
 
+class TestAtOnce:
+    def test_workers_that_score_one_place_at_once_neither_lose_nor_repeat_an_exchange(
+        self, database: Database, fold: Fold, watching: int
+    ) -> None:
+        before = monitors(database)["prompt"].seen
+        batches = {batch: make_pairs(batch, 10, segment_id=watching, batch=batch) for batch in range(2, 14)}
+
+        def work(mine: list[int]) -> None:
+            hook = DriftHook(settings_of(), Metrics())
+            for batch in mine:
+                with database.write() as tx:
+                    hook(tx, batches[batch], NOW_NS)
+
+        workers = [
+            threading.Thread(target=work, args=([batch for batch in batches if batch % 3 == n],)) for n in range(3)
+        ]
+        for worker in workers:
+            worker.start()
+        for worker in workers:
+            worker.join()
+        assert monitors(database)["prompt"].seen == before + 120
+        with database.read() as tx:
+            chunks = list(tx.execute(select(drift_chunk).order_by(drift_chunk.c.first_number)))
+            seen = tx.execute(select(drift_place.c.seen)).scalar_one()
+        assert [chunk.first_number for chunk in chunks[1:]] == [LEARN + 10 + 10 * n for n in range(12)]
+        assert seen == LEARN + 10 + 120
+        named = np.concatenate([np.frombuffer(chunk.spans, dtype="<i8") for chunk in chunks])
+        assert len(set(named.tolist())) == seen
+
+
 class TestPromise:
     def test_the_monitors_of_a_deployment_share_alpha(self) -> None:
         settings = settings_of()
@@ -379,6 +411,17 @@ class TestAlarms:
         assert (message.event_type, body["type"], body["data"]["monitor"]) == ("drift.alarm", "drift.alarm", "response")
         assert body["data"]["url"].endswith(f"id%3D{opened.id}")
         assert b"order" not in message.body
+
+    def test_a_silence_keeps_its_message_back_and_the_timeline_says_so(self, database: Database, drifted: int) -> None:
+        quiet = Silence("s1", "default", {"service": "bot"}, "moving house", "me", NOW_NS, NOW_NS, NOW_NS + 10**12)
+        with database.write() as tx:
+            insert_silence(tx, quiet)
+        assert watch_of(database).run_at(NOW_NS).told == 1
+        with database.read() as tx:
+            (opened,) = list_incidents(tx, "default")
+            kinds = [event.kind for event in list_incident_events(tx, opened.id)]
+            assert list_messages(tx, "default") == []
+        assert kinds == ["opened", "drift.alarm", "notification.silenced"]
 
     def test_the_same_drift_found_again_prolongs_its_episode(
         self, database: Database, fold: Fold, drifted: int
