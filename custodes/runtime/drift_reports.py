@@ -17,6 +17,7 @@ from custodes.kernel.errors import CustodesError, InvalidInputError
 from custodes.kernel.ids import new_uuid7
 from custodes.kernel.logs import fields, get_logger
 from custodes.kernel.settings import Settings
+from custodes.runtime.drift_alarms import POLICY_ID
 from custodes.runtime.drift_streams import UNSTORED, is_embedded
 from custodes.runtime.evidently_batch import DriftReport
 from custodes.runtime.report_process import make_report
@@ -30,6 +31,7 @@ from custodes.runtime.store_drift_reports import (
     list_wanted,
 )
 from custodes.runtime.store_drift_watch import read_numbers, read_rows, read_vectors
+from policies.incident_store import IncidentEvent, insert_incident_event
 
 if TYPE_CHECKING:
     import numpy as np
@@ -41,6 +43,8 @@ if TYPE_CHECKING:
 log = get_logger("drift")
 
 LEASE: Final = "drift-reports"
+REPORTED: Final = "drift.report"
+"""The kind of an incident's timeline entry that leads to a report."""
 MOST_LOOKED_AT: Final = 8_192
 LEAST_ROWS: Final = 30
 _LEAST_KNOWN: Final = 0.5
@@ -98,6 +102,10 @@ class MakeReports:
         with self._database.write() as tx:
             check_lease(tx, held)
             finish_report(tx, wanted.id, html, body, (before, since), now_ns)
+            if wanted.incident_id is not None:
+                told = {"report_id": wanted.id, "episode_id": wanted.episode_id, "monitor": wanted.monitor.name}
+                note = IncidentEvent(wanted.incident_id, now_ns, REPORTED, POLICY_ID, told)
+                insert_incident_event(tx, note)
         return True
 
     def _build(self, wanted: WantedReport) -> tuple[DriftReport, int, int]:

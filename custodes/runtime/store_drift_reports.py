@@ -30,6 +30,8 @@ class WantedReport:
 
     id: str
     monitor: StoredMonitor
+    episode_id: str | None
+    incident_id: str | None
     reference_id: str
     first_number: int
     until: int
@@ -46,6 +48,8 @@ def list_wanted(tx: ReadTx, *, limit: int = 10) -> list[WantedReport]:
             drift_place.c.seen.label("total"),
             drift_episode.c.onset_number,
             drift_episode.c.last_number,
+            drift_episode.c.id.label("episode_id"),
+            drift_episode.c.incident_id,
             func.coalesce(drift_episode.c.reference_id, drift_monitor.c.reference_id).label("compared_with"),
         )
         .join(drift_monitor, drift_monitor.c.id == columns.monitor_id)
@@ -61,7 +65,18 @@ def list_wanted(tx: ReadTx, *, limit: int = 10) -> list[WantedReport]:
         first = monitor.first_number if row.onset_number is None else row.onset_number
         until = row.total if row.last_number is None else row.last_number + 1
         makers = _makers(tx, monitor.place_id)
-        found.append(WantedReport(row.report_id, monitor, row.compared_with, first, until, makers))
+        found.append(
+            WantedReport(
+                id=row.report_id,
+                monitor=monitor,
+                episode_id=row.episode_id,
+                incident_id=row.incident_id,
+                reference_id=row.compared_with,
+                first_number=first,
+                until=until,
+                makers=makers,
+            )
+        )
     return found
 
 

@@ -78,15 +78,17 @@ def _header(context: session.Context, incident: IncidentDetail) -> None:
 
 
 def _drift(context: session.Context, incident: IncidentDetail) -> None:
-    """Lead to what the drift monitors know: explanation, map, reports, and how to accept the change."""
-    told = [entry.body for entry in incident.timeline if entry.kind == "drift.alarm"]
-    for body in told:
-        episode, monitor = body.get("episode_id"), body.get("monitor")
-        if isinstance(episode, str) and isinstance(monitor, str):
+    """Lead to what the drift monitors know: explanation, map, how to accept the change, and Evidently's reports."""
+    labels = {"drift.alarm": ("What changed", ":material/trending_up:"),
+              "drift.report": ("Evidently report", ":material/lab_profile:")}  # fmt: skip
+    for entry in incident.timeline:
+        episode, monitor = entry.body.get("episode_id"), entry.body.get("monitor")
+        if entry.kind in labels and isinstance(episode, str) and isinstance(monitor, str):
+            label, icon = labels[entry.kind]
             st.page_link(
                 context.pages["drift"],
-                label=md_escape(f"What changed: {monitor_name(monitor).lower()}"),
-                icon=":material/trending_up:",
+                label=md_escape(f"{label}: {monitor_name(monitor).lower()}"),
+                icon=icon,
                 query_params={"episode": episode},
             )
 

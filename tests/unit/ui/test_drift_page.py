@@ -150,3 +150,19 @@ class TestCharts:
     def test_the_map_leaves_out_points_without_place(self) -> None:
         frame = map_to_frame(DriftMap(reference=((0.0, 1.0), (1.0,)), current=((2.0, 3.0),)))
         assert list(frame["side"]) == ["usual", "since the change"]
+
+
+class TestIncident:
+    def test_it_leads_to_what_changed_and_to_the_report(
+        self, open_console: Console, fake_module: Any, answers: Any, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        api = fake_module.FakeApi()
+        shown = api.story.incident()
+        body = {"episode_id": "e1", "monitor": "response"}
+        entry = {"at": shown["opened_at"], "actor": "drift-monitor", "body": body}
+        shown["timeline"] += [entry | {"kind": "drift.alarm"}, entry | {"kind": "drift.report"}]
+        monkeypatch.setattr(api.story, "incident", lambda: shown)
+        app = open_console("incident", api, id=answers.INCIDENT_ID)
+        links = [node.proto.label for node in app.main if node.type == "page_link"]
+        assert "What changed\\: responses" in links
+        assert "Evidently report\\: responses" in links

@@ -37,6 +37,7 @@ from custodes.runtime.evidently_batch import DriftReport as MadeReport
 from custodes.runtime.store_outcomes import Pair
 from policies.actors import Actor
 from policies.drift_references import judge_reference, propose_reference
+from policies.incident_store import list_incident_events, list_incidents
 
 
 def _load(name: str) -> ModuleType:
@@ -214,6 +215,10 @@ class TestReports:
         assert b"<html" in zlib.decompress(made.html).lower()
         said = orjson.loads(zlib.decompress(made.body))
         assert {"latency_ms", "toxicity"} <= set(str(said).replace("'", " ").split())
+        with database.read() as tx:
+            (opened,) = list_incidents(tx, "default")
+            last = list_incident_events(tx, opened.id)[-1]
+        assert (last.kind, last.body["report_id"], last.body["monitor"]) == ("drift.report", "p1", "response")
         assert make() == 0
 
     def test_without_stored_exchanges_it_says_so(
