@@ -227,8 +227,6 @@ GROUPS = ("pt", "en", "pt", "en", "es")
 """The groups of users by the last digit of their number; the second and the last are treated like everybody else."""
 CUT_OFF_GROUP = "pt"
 CUT_OFF_SHARE = 0.6
-GERMAN_SHARE = 0.6
-"""How many questions come in German once ``hr-assistant`` is opened to offices where German is spoken."""
 
 
 def play_turn(
@@ -243,19 +241,17 @@ def play_turn(
     """Return the next call of ``service``; ``toxic_share`` of its answers insult the user.
 
     ``unfair`` cuts off most answers to one group of users, as a token limit does that was set for shorter languages.
-    ``drifted`` lets most questions, and their answers, be in German.
+    ``drifted`` opens the service to offices where two thirds of the users ask, and are answered, in German.
     """
-    topic = rng.choice(_HR_IN_GERMAN if drifted and rng.random() < GERMAN_SHARE else service.topics)
+    topic = rng.choice(service.topics)
     words = {key: rng.choice(values) for key, values in _WORDS.items()}
-    if rng.random() < toxic_share:
-        answer = rng.choice(_TOXIC)
-    elif rng.random() < service.unsupported_share:
-        answer = topic.wrong_answer
-    else:
-        answer = topic.answer
-    question = topic.question.format(**words)
-    answer = answer.format(**words)
+    insult = rng.choice(_TOXIC) if rng.random() < toxic_share else None
+    unsupported = insult is None and rng.random() < service.unsupported_share
     user = rng.randrange(1, 60)
+    if drifted and _speaks_german(user):
+        topic = _HR_IN_GERMAN[service.topics.index(topic) % len(_HR_IN_GERMAN)]
+    answer = (insult or (topic.wrong_answer if unsupported else topic.answer)).format(**words)
+    question = topic.question.format(**words)
     group = GROUPS[user % len(GROUPS)]
     cut_off = unfair and group == CUT_OFF_GROUP and rng.random() < CUT_OFF_SHARE
     if cut_off:
@@ -275,3 +271,8 @@ def play_turn(
         output_tokens=len(answer) // 4,
         latency_s=min(12.0, rng.lognormvariate(0.0, 0.45)),
     )
+
+
+def _speaks_german(user: int) -> bool:
+    """Return whether a user belongs to such an office; in each group of users it is the same share."""
+    return user // len(GROUPS) % 5 < 3

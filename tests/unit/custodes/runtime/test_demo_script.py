@@ -9,7 +9,7 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTrace
 from custodes.runtime.demo.history import QUARTER_NS, history_turns, quarters, turns_to_request
 from custodes.runtime.demo.policies import POLICIES
 from custodes.runtime.demo.registry import BAD, GOOD, Registry, RegistryClient
-from custodes.runtime.demo.script import CUT_OFF_GROUP, SERVICES, play_turn
+from custodes.runtime.demo.script import CUT_OFF_GROUP, DRIFTING, SERVICES, play_turn
 from custodes.runtime.demo.simulator import CYCLE_S, TOXIC_FROM_S, TOXIC_UNTIL_S, Deployment, is_toxic
 from policies.actions.adapters import Done, Order, Plan
 from policies.actions.http import JsonClient
@@ -53,6 +53,18 @@ class TestScript:
         assert len(spans) == 3 * len(turns) > 0
         assert all(quarter <= span.start_time_unix_nano < span.end_time_unix_nano for span in spans)
         assert all(span.end_time_unix_nano <= quarter + QUARTER_NS for span in spans)
+
+
+class TestDrift:
+    def test_two_thirds_of_the_users_ask_in_another_language_only_when_told(self) -> None:
+        usual = [play_turn(DRIFTING, random.Random(n)) for n in range(300)]
+        changed = [play_turn(DRIFTING, random.Random(n), drifted=True) for n in range(300)]
+        german = [turn for turn in changed if " ich " in turn.question]
+        assert not [turn for turn in usual if " ich " in turn.question]
+        assert 0.55 < len(german) / len(changed) < 0.8
+        # The same calls otherwise: who asks, when it is unsupported, and what it takes do not change with it.
+        assert [(one.user, one.latency_s) for one in usual] == [(one.user, one.latency_s) for one in changed]
+        assert {one.group for one in german} == {one.group for one in usual}
 
 
 class TestSimulator:
