@@ -41,20 +41,20 @@ def demo(registry: RealMlflow, tmp_path: Path) -> Iterator[str]:
         "CUSTODES_HTTP__PORT": str(port),
         "CUSTODES_GRPC__ENABLED": "false",
     }
-    log = (tmp_path / "demo.log").open("wb")
     command = [sys.executable, "-m", "custodes", "demo", "--days", "1", "--no-console", "--mlflow", registry.url]
-    process = subprocess.Popen(command, stdout=log, stderr=log, env=environment)
+    with (tmp_path / "demo.log").open("wb") as log:
+        process = subprocess.Popen(command, stdout=log, stderr=log, env=environment)
     yield f"http://127.0.0.1:{port}"
     process.send_signal(signal.SIGTERM)
     assert process.wait(60) == 0, (tmp_path / "demo.log").read_text()[-2000:]
 
 
 class TestDemo:
-    def test_is_rolled_back_after_one_approval_and_verified_as_helped(
-        self, demo: str, registry: RealMlflow, tmp_path: Path
-    ) -> None:
-        client = httpx.Client(base_url=f"{demo}/api/v1", trust_env=False, timeout=30)
+    def test_is_rolled_back_after_one_approval_and_verified_as_helped(self, demo: str, registry: RealMlflow) -> None:
+        with httpx.Client(base_url=f"{demo}/api/v1", trust_env=False, timeout=30) as client:
+            self.tell(client, registry)
 
+    def tell(self, client: httpx.Client, registry: RealMlflow) -> None:
         def newest() -> dict[str, Any]:
             try:
                 rows = client.get("/actions").json()["rows"]
