@@ -16,15 +16,14 @@ from pathlib import Path
 from typing import Any
 
 import orjson
-from sqlalchemy import and_, insert, select
 
 from collector.content import Contents
 from collector.content.masking import Masker
 from collector.datasets.formats import Format
-from collector.datasets.selection import DEFAULT_CAPS, Caps, Selected, Selection, prompt_print, select_rows
+from collector.datasets.selection import DEFAULT_CAPS, Caps, Selected, prompt_print, select_rows
+from collector.datasets.store import Selection, insert_dataset, read_detectors
 from custodes import __version__
-from custodes.db import Database, ReadTx
-from custodes.db.tables import dataset, dataset_row, detector, score
+from custodes.db import Database
 from custodes.kernel.clock import ns_to_rfc3339
 from custodes.kernel.errors import ConflictError, InvalidInputError, MalformedError
 from custodes.kernel.ids import new_uuid7
@@ -92,7 +91,7 @@ def export_dataset(
     prints = frozenset[str]().union(*(one.prints for one in holdouts))
     with db.read() as tx:
         found = select_rows(tx, contents, project, chosen, wanted, caps=caps, masker=masker, holdout=prints)
-        detectors = _detectors(tx, [row.exchange.span_row_id for row in found.rows])
+        detectors = read_detectors(tx, [row.exchange.span_row_id for row in found.rows])
     if not found.rows:
         left = ", ".join(f"{n} {reason}" for reason, n in sorted(found.dropped.items())) or "none was reviewed"
         raise InvalidInputError(f"no reviewed exchange remains to export ({left})")
@@ -127,35 +126,6 @@ def export_dataset(
     return Exported(dataset_id, folder, manifest, _record(db, project, found, manifest, actor, now_ns))
 
 
-def list_datasets(tx: ReadTx, project: str, *, dataset_id: str | None = None, limit: int = 100) -> list[dict[str, Any]]:
-    """Return the manifests of a project's data sets, newest first."""
-    columns = dataset.c
-    statement = select(columns.manifest).where(columns.project_id == project)
-    if dataset_id is not None:
-        statement = statement.where(columns.id == dataset_id)
-    rows = tx.execute(statement.order_by(columns.created_ns.desc(), columns.id.desc()).limit(limit))
-    return [orjson.loads(row.manifest) for row in rows]
-
-
-def datasets_of(tx: ReadTx, project: str, places: Sequence[tuple[bytes, bytes]]) -> list[str]:
-    """Return the data sets that hold any of some exchanges, given by trace and span id: what an erasure asks."""
-    found: set[str] = set()
-    for trace_id, span_id in places:
-        statement = (
-            select(dataset.c.id)
-            .join(dataset_row, dataset_row.c.dataset_id == dataset.c.id)
-            .where(
-                and_(
-                    dataset.c.project_id == project,
-                    dataset_row.c.trace_id == trace_id,
-                    dataset_row.c.span_id == span_id,
-                )
-            )
-        )
-        found.update(str(row.id) for row in tx.execute(statement))
-    return sorted(found)
-
-
 def _write(folder: Path, rows: bytes, found: Selected, manifest: dict[str, Any]) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     lineage = b"".join(
@@ -176,47 +146,6 @@ def _write(folder: Path, rows: bytes, found: Selected, manifest: dict[str, Any])
     (folder / MANIFEST_FILE).write_bytes(orjson.dumps(manifest, option=orjson.OPT_INDENT_2 | orjson.OPT_SORT_KEYS))
 
 
-def _record(db: Database, project: str, found: Selected, manifest: dict[str, Any], actor: Actor, now_ns: int) -> int:
-    with db.write() as tx:
-        tx.execute(
-            insert(dataset).values(
-                id=manifest["id"],
-                project_id=project,
-                author=actor.name,
-                format=manifest["format"],
-                rows=manifest["rows"],
-                sha256=manifest["sha256"],
-                manifest=canonical_bytes(manifest),
-                created_ns=now_ns,
-            )
-        )
-        tx.execute_many(
-            insert(dataset_row),
-            [
-                {
-                    "dataset_id": manifest["id"],
-                    "n": number,
-                    "trace_id": bytes.fromhex(row.exchange.trace_id),
-                    "span_id": bytes.fromhex(row.exchange.span_id),
-                }
-                for number, row in enumerate(found.rows)
-            ],
-        )
-        data = {name: manifest[name] for name in ("format", "sha256", "rows", "query", "reviewers", "holdout")}
-        data["manifest_sha256"] = hashlib.sha256(canonical_bytes(manifest)).hexdigest()
-        return record(tx, actor, "dataset.exported", f"dataset/{manifest['id']}", data, project, now_ns)
-
-
-def _detectors(tx: ReadTx, numbers: Sequence[int]) -> list[dict[str, str]]:
-    """Return the detectors whose scores stand on the exchanges."""
-    found: dict[int, dict[str, str]] = {}
-    for start in range(0, len(numbers), 500):
-        used = select(score.c.detector_id).where(score.c.span_id.in_(numbers[start : start + 500])).distinct()
-        for row in tx.execute(select(detector).where(detector.c.id.in_(used))):
-            found[row.id] = {"name": row.name, "version": row.version, "digest": row.digest}
-    return [found[number] for number in sorted(found)]
-
-
 def _prompt_of(row: Any) -> str:
     prompt = row.get("prompt", row.get("messages"))
     if prompt is None:
@@ -224,3 +153,12 @@ def _prompt_of(row: Any) -> str:
     if isinstance(prompt, str):
         return prompt
     return str(next(one["content"] for one in reversed(prompt) if one["role"] == "user"))
+
+
+def _record(db: Database, project: str, found: Selected, manifest: dict[str, Any], actor: Actor, now_ns: int) -> int:
+    places = [(bytes.fromhex(row.exchange.trace_id), bytes.fromhex(row.exchange.span_id)) for row in found.rows]
+    with db.write() as tx:
+        insert_dataset(tx, project, manifest, places, now_ns)
+        data = {name: manifest[name] for name in ("format", "sha256", "rows", "query", "reviewers", "holdout")}
+        data["manifest_sha256"] = hashlib.sha256(canonical_bytes(manifest)).hexdigest()
+        return record(tx, actor, "dataset.exported", f"dataset/{manifest['id']}", data, project, now_ns)

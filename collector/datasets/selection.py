@@ -8,47 +8,28 @@ from __future__ import annotations
 
 import hashlib
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
-
-from sqlalchemy import and_, select
 
 from collector.content import Contents
 from collector.content.masking import Masker
 from collector.datasets.formats import Format, Judged, Row, rows_of
+from collector.datasets.store import (
+    Selection,
+    find_exchanges,
+    list_incident_rows,
+    read_project_segments,
+    read_users,
+)
 from collector.exchanges import StoredExchange, read_exchange_rows
 from collector.rest.queries.reach import load_reaches_of
 from collector.store_reviews import Review, list_reviews
 from custodes.db import ReadTx
-from custodes.db.segments import Segment
-from custodes.db.tables import exchange, incident, score, segment, span
 from custodes.kernel.errors import InvalidInputError, NotFoundError
 
 MAX_REVIEWS = 200_000
 _CHUNK = 200
-
-
-@dataclass(frozen=True, slots=True)
-class Selection:
-    """What to take: the traffic of an incident, of every incident of a policy, or exchanges by score and place.
-
-    ``min_score`` goes with ``metric``. ``from_ns`` and ``to_ns`` bound the time of the exchanges.
-    """
-
-    incident: str | None = None
-    policy: str | None = None
-    metric: str | None = None
-    min_score: float | None = None
-    service: str | None = None
-    deployment: str | None = None
-    from_ns: int | None = None
-    to_ns: int | None = None
-
-    def to_json(self) -> dict[str, Any]:
-        """Return what was asked for, without what was not."""
-        named = {name: getattr(self, name) for name in self.__slots__}
-        return {name: value for name, value in named.items() if value is not None}
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,13 +81,13 @@ def select_rows(
     reaches = _reaches(tx, project, chosen, found)
     reviews = _latest_reviews(tx, contents, project)
     judged_places = {place: _agree(given) for place, given in reviews.items()}
-    rows_by_place = _rows_of_places(tx, project, list(judged_places), chosen)
-    segments = _segments(tx, project)
+    rows_by_place = find_exchanges(tx, project, list(judged_places), chosen)
+    segments = read_project_segments(tx, project)
     numbers = sorted(rows_by_place.values())
     stored = [
         one for start in range(0, len(numbers), _CHUNK) for one in _read(tx, contents, numbers[start : start + _CHUNK])
     ]
-    users = _users(tx, numbers)
+    users = read_users(tx, numbers)
     seen: set[str] = set()
     per_source: Counter[str] = Counter()
     per_user: Counter[str] = Counter()
@@ -160,12 +141,7 @@ def _reaches(tx: ReadTx, project: str, chosen: Selection, found: Selected) -> An
         if chosen.metric is None and chosen.service is None and chosen.deployment is None:
             raise InvalidInputError("say what to export: an incident, a policy, a metric, a service or a deployment")
         return None
-    statement = select(incident).where(incident.c.project_id == project)
-    if chosen.incident is not None:
-        statement = statement.where(incident.c.id == chosen.incident)
-    if chosen.policy is not None:
-        statement = statement.where(incident.c.policy_id == chosen.policy)
-    rows = list(tx.execute(statement.order_by(incident.c.opened_ns, incident.c.id)))
+    rows = list_incident_rows(tx, project, chosen)
     if not rows:
         raise NotFoundError(f"no such incident in project {project}")
     found.incidents = tuple(row.id for row in rows)
@@ -212,51 +188,5 @@ def _judge(
     return Judged(prompt or "", response or "", review.verdict == "good", corrected), ""
 
 
-def _rows_of_places(
-    tx: ReadTx, project: str, places: Sequence[tuple[bytes, bytes]], chosen: Selection
-) -> dict[tuple[bytes, bytes], int]:
-    """Return the row numbers of those reviewed exchanges that the selection's place, time and score let through."""
-    conditions: list[Any] = [span.c.project_id == project, exchange.c.repeated.is_(False)]
-    if chosen.service is not None:
-        conditions.append(span.c.service == chosen.service)
-    if chosen.deployment is not None:
-        conditions.append(span.c.deployment == chosen.deployment)
-    if chosen.from_ns is not None:
-        conditions.append(exchange.c.at_ns >= chosen.from_ns)
-    if chosen.to_ns is not None:
-        conditions.append(exchange.c.at_ns < chosen.to_ns)
-    joined = exchange.join(span, span.c.id == exchange.c.span_id)
-    if chosen.metric is not None:
-        joined = joined.join(score, and_(score.c.span_id == span.c.id, score.c.metric == chosen.metric))
-        conditions.append(score.c.value >= (0.0 if chosen.min_score is None else chosen.min_score))
-    wanted = set(places)
-    traces = sorted({trace for trace, _ in places})
-    found: dict[tuple[bytes, bytes], int] = {}
-    for start in range(0, len(traces), _CHUNK):
-        statement = (
-            select(span.c.trace_id, span.c.span_id, span.c.id)
-            .select_from(joined)
-            .where(*conditions, span.c.trace_id.in_(traces[start : start + _CHUNK]))
-        )
-        for row in tx.execute(statement):
-            place = (bytes(row.trace_id), bytes(row.span_id))
-            if place in wanted:
-                found[place] = row.id
-    return found
-
-
 def _read(tx: ReadTx, contents: Contents, numbers: Sequence[int]) -> Iterable[StoredExchange]:
     return sorted(read_exchange_rows(tx, contents, numbers), key=lambda one: (one.at_ns, one.span_row_id))
-
-
-def _users(tx: ReadTx, numbers: Sequence[int]) -> Mapping[int, str]:
-    found: dict[int, str] = {}
-    for start in range(0, len(numbers), _CHUNK):
-        statement = select(span.c.id, span.c.user_id).where(span.c.id.in_(numbers[start : start + _CHUNK]))
-        found.update({row.id: row.user_id for row in tx.execute(statement) if row.user_id})
-    return found
-
-
-def _segments(tx: ReadTx, project: str) -> dict[int, Segment]:
-    rows = tx.execute(select(segment).where(segment.c.project_id == project))
-    return {row.id: Segment(row.service, row.environment, row.deployment, row.model) for row in rows}

@@ -6,7 +6,7 @@ from fastapi import APIRouter
 from pydantic import BaseModel, ConfigDict, Field
 from starlette.responses import Response
 
-from collector.datasets.export import list_datasets
+from collector.datasets.store import list_datasets
 from collector.rest.dependencies import ActionHandler, Reader, WithServices, actor_of, json_response, page_response
 from collector.rest.idempotency import IdempotentRoute
 from collector.rest.queries.actions import action_to_json

@@ -1,7 +1,7 @@
 """``/gates/{deployment}``: whether a deployer may go on. It asks; the credentials to act stay with it.
 
 Argo Rollouts reads the document (``jsonPath: "{$.verdict}"``); inconclusive pauses there for a human. Flagger and
-scripts read the status with ``?http=1``. Flagger's hooks are POSTs, and to a ``rollback`` hook 2xx means "roll back":
+scripts read the status with ``?http=1``. Flagger's hooks are POSTs, and to its ``rollback`` hook 2xx means "roll back":
 hence ``?hook=rollback``.
 """
 

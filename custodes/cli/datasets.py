@@ -8,9 +8,10 @@ from pathlib import Path
 import click
 
 from collector.content import open_contents
-from collector.datasets.export import export_dataset, list_datasets, read_holdout
+from collector.datasets.export import export_dataset, read_holdout
 from collector.datasets.formats import FORMATS, Format
-from collector.datasets.selection import Caps, Selection
+from collector.datasets.selection import Caps
+from collector.datasets.store import Selection, list_datasets
 from collector.rest.datasets import require_dataset
 from collector.rest.parameters import parse_time
 from custodes.cli.database import open_configured

@@ -18,7 +18,7 @@ import httpx
 import pytest
 
 from tests.integration.conftest import free_port, wait_until
-from tests.unit.policies.actions.test_mlflow import RealMlflow
+from tests.real_mlflow import RealMlflow
 
 pytestmark = [pytest.mark.mlflow, pytest.mark.timeout(900)]
 

@@ -10,9 +10,10 @@ from typing import Any
 import orjson
 import pytest
 
-from collector.datasets.export import Exported, datasets_of, export_dataset, read_holdout
+from collector.datasets.export import Exported, export_dataset, read_holdout
 from collector.datasets.formats import FORMATS, Format, Judged, rows_of
-from collector.datasets.selection import Caps, Selection
+from collector.datasets.selection import Caps
+from collector.datasets.store import Selection, datasets_of
 from collector.dialects.span import NormalSpan
 from custodes.kernel.errors import ConflictError, InvalidInputError, MalformedError, NotFoundError
 from policies.actors import Actor

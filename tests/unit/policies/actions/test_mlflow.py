@@ -7,19 +7,15 @@ What it answered (3.18.0: all passed) is what the one in memory answers.
 from __future__ import annotations
 
 import os
-import socket
-import subprocess
-import time
 from collections.abc import Iterator
-from pathlib import Path
-from typing import Any, Protocol
+from typing import Protocol
 
-import httpx
 import pytest
 
 from policies.actions.adapters import Done, Order, Plan, Refused, TryLater
 from policies.actions.http import JsonClient
 from policies.actions.mlflow import MlflowAdapter
+from tests.real_mlflow import RealMlflow
 from tests.unit.policies.actions.conftest import BEGIN_NS, LOOPBACK
 from tests.unit.policies.actions.servers import MlflowServer, running
 
@@ -35,53 +31,6 @@ class Registry(Protocol):
     def set_alias(self, model: str, alias: str, version: str) -> None: ...
     def set_tag(self, model: str, version: str, key: str, value: str) -> None: ...
     def alias(self, model: str, alias: str) -> str | None: ...
-
-
-class RealMlflow:
-    """A real MLflow server on a database of its own."""
-
-    def __init__(self, program: str, folder: Path) -> None:
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            port = probe.getsockname()[1]
-        self.url = f"http://127.0.0.1:{port}"
-        command = [program, "server", "--backend-store-uri", f"sqlite:///{folder}/mlflow.db", "--workers", "1"]
-        command += ["--artifacts-destination", str(folder), "--host", "127.0.0.1", "--port", str(port)]
-        log = (folder / "server.log").open("wb")
-        environment = {**os.environ, "MLFLOW_DISABLE_TELEMETRY": "true", "DO_NOT_TRACK": "true", "PYTHONPATH": ""}
-        self._process = subprocess.Popen(command, stdout=log, stderr=log, env=environment, start_new_session=True)
-        log.close()
-        self._client = httpx.Client(base_url=f"{self.url}/api/2.0/mlflow", trust_env=False, timeout=30)
-        for _ in range(600):
-            try:
-                if httpx.get(f"{self.url}/health", trust_env=False).status_code == 200:
-                    return
-            except httpx.HTTPError:
-                time.sleep(0.2)
-        raise TimeoutError((folder / "server.log").read_text())
-
-    def register(self, model: str, versions: int) -> None:
-        self._post("registered-models/create", name=model)
-        for _ in range(versions):
-            self._post("model-versions/create", name=model, source="s3://models/x")
-
-    def set_alias(self, model: str, alias: str, version: str) -> None:
-        self._post("registered-models/alias", name=model, alias=alias, version=version)
-
-    def set_tag(self, model: str, version: str, key: str, value: str) -> None:
-        self._post("model-versions/set-tag", name=model, version=version, key=key, value=value)
-
-    def alias(self, model: str, alias: str) -> str | None:
-        answer = self._client.get("/registered-models/alias", params={"name": model, "alias": alias})
-        return str(answer.json()["model_version"]["version"]) if answer.status_code == 200 else None
-
-    def stop(self) -> None:
-        self._client.close()
-        self._process.terminate()
-        self._process.wait(20)
-
-    def _post(self, path: str, **body: Any) -> None:
-        self._client.post(f"/{path}", json=body).raise_for_status()
 
 
 @pytest.fixture(scope="module")
