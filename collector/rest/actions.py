@@ -66,7 +66,7 @@ States = Literal[
 
 
 class ActionQuery(PageQuery):
-    """``open`` is every state that is no end."""
+    """``open`` is every state that is no end; the range is over the time of asking."""
 
     state: States = "all"
     policy: str | None = Field(None, max_length=128)
@@ -107,7 +107,8 @@ class SwitchBody(_Body):
 @router.get("/actions", summary="Actions, newest first")
 def get_actions(query: Annotated[ActionQuery, Query()], caller: Reader, services: WithServices) -> Response:
     """List actions by the time they were asked for."""
-    chosen = ActionFilter(query.state, query.policy, query.incident)
+    from_ns, to_ns = query.bounds(services.clock())
+    chosen = ActionFilter(query.state, query.policy, query.incident, from_ns, to_ns)
     after = decode_cursor(query.cursor, int, str)
     with services.db.read() as tx:
         rows, cursor = list_actions(tx, caller.project, chosen, after=after, limit=query.limit)

@@ -26,11 +26,13 @@ _LATER = ("verify_from", "verify_until", "finished")
 
 @dataclass(frozen=True, slots=True)
 class ActionFilter:
-    """Which actions; ``None`` does not restrict, ``open`` is every state that is no end."""
+    """Which actions; ``None`` does not restrict, ``open`` is every state that is no end. The range is of asking."""
 
     state: str = "all"
     policy: str | None = None
     incident: str | None = None
+    from_ns: int | None = None
+    to_ns: int | None = None
 
 
 def list_actions(
@@ -47,6 +49,10 @@ def list_actions(
         statement = statement.where(columns.policy_id == chosen.policy)
     if chosen.incident is not None:
         statement = statement.where(columns.incident_id == chosen.incident)
+    if chosen.from_ns is not None:
+        statement = statement.where(columns.created_ns >= chosen.from_ns)
+    if chosen.to_ns is not None:
+        statement = statement.where(columns.created_ns < chosen.to_ns)
     if after is not None:
         statement = statement.where(
             or_(columns.created_ns < after[0], and_(columns.created_ns == after[0], columns.id < after[1]))
