@@ -151,7 +151,8 @@ def describe_action(action: Action) -> str:
     target = action.target
     where = target.get("model") or target.get("lora") or target.get("repository") or target.get("endpoint") or ""
     where += f"@{target['alias']}" if "alias" in target else ""
-    versions = f" from {action.from_version} to {action.to_version}" if action.to_version is not None else ""
+    since = f" from {action.from_version}" if action.from_version is not None else ""
+    versions = f"{since} to {action.to_version}" if action.to_version is not None else ""
     return f"{action.kind}{f' of {where}' if where else ''}{versions}"
 
 
