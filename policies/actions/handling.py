@@ -10,20 +10,19 @@ from dataclasses import dataclass
 from typing import Any
 
 from custodes.db import Database, WriteTx
-from custodes.kernel.errors import ConflictError, InvalidInputError, StaleError
+from custodes.kernel.errors import ConflictError, InvalidInputError, NotFoundError, StaleError
 from custodes.kernel.ids import new_uuid7
 from policies.actions.action import Action, ActionState, advance, approve
 from policies.actions.gates import ActionRules, reason_against
 from policies.actions.store import (
     EVERYWHERE,
     Switch,
-    find_any_action,
     list_begun,
     list_switches,
+    lock_action,
     lock_gates,
     put_switch,
     read_facts,
-    require_action,
     update_action,
 )
 from policies.actions.traces import leave_trace
@@ -114,7 +113,7 @@ def finish_by_hand(
 def report(db: Database, action_id: str, said: Callback, now_ns: int) -> ActionChange:
     """Take in a signed callback. The same report again changes nothing; another one is a ``ConflictError``."""
     with db.write() as tx:
-        found = find_any_action(tx, action_id, lock=True)
+        found = lock_action(tx, action_id)
         if found is None or found.adapter != "webhook":
             raise ConflictError(f"action {action_id[:36]} takes no callback")
         actor = Actor(f"{RECEIVER}:{found.target.get('endpoint', '')}"[:128], "receiver")
@@ -156,7 +155,9 @@ def set_switch(
 
 
 def _lock(tx: WriteTx, project_id: str, action_id: str, expected: int | None) -> Action:
-    found = require_action(tx, project_id, action_id, lock=True)
+    found = lock_action(tx, action_id)
+    if found is None or found.project_id != project_id:
+        raise NotFoundError(f"no action {action_id[:64]!r} in project {project_id}")
     if expected is not None and expected != found.revision:
         raise StaleError(f"action {action_id} is at revision {found.revision}, not {expected}; read it again")
     return found

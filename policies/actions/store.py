@@ -11,13 +11,14 @@ import orjson
 from sqlalchemy import Row, and_, func, insert, or_, select, update
 
 from custodes.db import ReadTx, WriteTx
-from custodes.db.tables import action, action_event, action_evidence, action_switch
+from custodes.db.tables import action, action_event, action_evidence, action_switch, incident
 from custodes.kernel.clock import HOUR_NS
 from custodes.kernel.errors import ConflictError, NotFoundError
 from policies.actions.action import ENDED, FAILURES, IN_FLIGHT, Action
 from policies.actions.gates import ActionRules, Facts
 
 EVERYWHERE = "*"
+_BEGUN = ("approved", "snapshot")
 _JSON = frozenset({"target", "terms", "finding"})
 _PLAIN = tuple(one.name for one in fields(Action) if one.name not in _JSON)
 _FIXED = frozenset(
@@ -67,25 +68,37 @@ def update_action(tx: WriteTx, changed: Action) -> None:
         raise ConflictError(f"action {changed.id} changed meanwhile; read it again")
 
 
-def find_action(tx: ReadTx, project_id: str, action_id: str, *, lock: bool = False) -> Action | None:
+def find_action(tx: ReadTx, project_id: str, action_id: str) -> Action | None:
     """Return one action of the project, or ``None``."""
-    statement = select(action).where(action.c.project_id == project_id, action.c.id == action_id)
-    row = tx.execute(statement.with_for_update() if lock else statement).first()
-    return None if row is None else row_to_action(row)
+    found = find_any_action(tx, action_id)
+    return found if found is not None and found.project_id == project_id else None
 
 
-def require_action(tx: ReadTx, project_id: str, action_id: str, *, lock: bool = False) -> Action:
+def require_action(tx: ReadTx, project_id: str, action_id: str) -> Action:
     """Return one action of the project; raise ``NotFoundError`` when there is none."""
-    found = find_action(tx, project_id, action_id, lock=lock)
+    found = find_action(tx, project_id, action_id)
     if found is None:
         raise NotFoundError(f"no action {action_id[:64]!r} in project {project_id}")
     return found
 
 
-def find_any_action(tx: ReadTx, action_id: str, *, lock: bool = False) -> Action | None:
+def find_any_action(tx: ReadTx, action_id: str) -> Action | None:
     """Return one action of whatever project, or ``None``: for callbacks, which prove themselves by signature."""
-    statement = select(action).where(action.c.id == action_id)
-    row = tx.execute(statement.with_for_update() if lock else statement).first()
+    row = tx.execute(select(action).where(action.c.id == action_id)).first()
+    return None if row is None else row_to_action(row)
+
+
+def lock_action(tx: WriteTx, action_id: str) -> Action | None:
+    """Return one action of whatever project, locked behind its incident; ``None`` when there is none.
+
+    The engine locks an incident before its actions, and every step of an action writes to its incident's timeline:
+    in any other order two of them could wait for each other.
+    """
+    columns = action.c
+    incident_id = tx.execute(select(columns.incident_id).where(columns.id == action_id)).scalar()
+    if incident_id:
+        tx.execute(select(incident.c.id).where(incident.c.id == incident_id).with_for_update())
+    row = tx.execute(select(action).where(columns.id == action_id).with_for_update()).first()
     return None if row is None else row_to_action(row)
 
 
@@ -106,10 +119,12 @@ def list_actions_of(tx: WriteTx, *, incident_id: str, states: Sequence[str]) -> 
 def list_begun(tx: WriteTx, project_id: str) -> list[Action]:
     """Return, locked, the actions that were agreed to and not sent yet; of every project for ``*``."""
     columns = action.c
-    statement = select(action).where(columns.state.in_(("approved", "snapshot")))
+    statement = select(columns.id).where(columns.state.in_(_BEGUN))
     if project_id != EVERYWHERE:
         statement = statement.where(columns.project_id == project_id)
-    return [row_to_action(row) for row in tx.execute(statement.order_by(columns.id).with_for_update())]
+    numbers = list(tx.execute(statement.order_by(columns.incident_id, columns.id)).scalars())
+    locked = [lock_action(tx, number) for number in numbers]
+    return [one for one in locked if one is not None and one.state in _BEGUN]
 
 
 def row_to_action(row: Row[Any]) -> Action:

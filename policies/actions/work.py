@@ -19,9 +19,9 @@ from policies.actions.adapters import Adapter, Done, Order, Plan, Refused, Resul
 from policies.actions.evidence import take_evidence
 from policies.actions.gates import ActionRules, choose_version, reason_against, reason_to_ask
 from policies.actions.store import (
-    find_action,
     insert_evidence,
     list_due_actions,
+    lock_action,
     lock_gates,
     read_facts,
     read_left,
@@ -291,7 +291,7 @@ class ActionWorker:
 
     def _same(self, tx: WriteTx, action: Action) -> Action:
         """Return the action, locked; raise ``ConflictError`` when it is not the one that was looked at."""
-        found = find_action(tx, action.project_id, action.id, lock=True)
+        found = lock_action(tx, action.id)
         if found is None or found.revision != action.revision:
             raise ConflictError(f"action {action.id} changed meanwhile")
         return found
