@@ -33,7 +33,7 @@ def settings_for(folder: Path, connections: str) -> Settings:
     path = folder / "connections.yaml"
     path.write_text(connections)
     loopback = {"allowed_private_cidrs": ("127.0.0.0/8",), "allow_http": True}
-    return Settings(data_dir=folder, action={**loopback, "connections_file": path})  # type: ignore[arg-type]
+    return Settings(data_dir=folder, action={**loopback, "connections_file": path})
 
 
 class TestConnections:
