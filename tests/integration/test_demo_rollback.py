@@ -10,7 +10,8 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -31,9 +32,17 @@ def registry(tmp_path: Path) -> Iterator[RealMlflow]:
     server.stop()
 
 
+@dataclass(frozen=True)
+class Demo:
+    """A running demo: the address of its API, and its process."""
+
+    url: str
+    process: subprocess.Popen[bytes]
+
+
 @pytest.fixture
-def demo(registry: RealMlflow, tmp_path: Path) -> Iterator[str]:
-    """The demo on that registry; the address of its API."""
+def demo(registry: RealMlflow, tmp_path: Path) -> Iterator[Demo]:
+    """The demo on that registry."""
     port = free_port()
     environment = {
         **os.environ,
@@ -44,18 +53,19 @@ def demo(registry: RealMlflow, tmp_path: Path) -> Iterator[str]:
     command = [sys.executable, "-m", "custodes", "demo", "--days", "1", "--no-console", "--mlflow", registry.url]
     with (tmp_path / "demo.log").open("wb") as log:
         process = subprocess.Popen(command, stdout=log, stderr=log, env=environment)
-    yield f"http://127.0.0.1:{port}"
+    yield Demo(f"http://127.0.0.1:{port}", process)
     process.send_signal(signal.SIGTERM)
     assert process.wait(60) == 0, (tmp_path / "demo.log").read_text()[-2000:]
 
 
 class TestDemo:
-    def test_is_rolled_back_after_one_approval_and_verified_as_helped(self, demo: str, registry: RealMlflow) -> None:
-        with httpx.Client(base_url=f"{demo}/api/v1", trust_env=False, timeout=30) as client:
-            self.tell(client, registry)
+    def test_is_rolled_back_after_one_approval_and_verified_as_helped(self, demo: Demo, registry: RealMlflow) -> None:
+        with httpx.Client(base_url=f"{demo.url}/api/v1", trust_env=False, timeout=30) as client:
+            self.tell(client, registry, lambda: demo.process.poll() is None)
 
-    def tell(self, client: httpx.Client, registry: RealMlflow) -> None:
+    def tell(self, client: httpx.Client, registry: RealMlflow, is_running: Callable[[], bool]) -> None:
         def newest() -> dict[str, Any]:
+            assert is_running(), "the demo has ended; see demo.log"
             try:
                 rows = client.get("/actions").json()["rows"]
             except httpx.HTTPError:

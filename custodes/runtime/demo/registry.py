@@ -26,7 +26,8 @@ class RegistryClient:
     """What the demo's deployment does with a registry: register versions, move the alias, read it."""
 
     def __init__(self, url: str) -> None:
-        self._http = httpx.Client(base_url=f"{url.rstrip('/')}{_API}", trust_env=False, timeout=5)
+        # A real registry that has just been started takes its time over the first answers.
+        self._http = httpx.Client(base_url=f"{url.rstrip('/')}{_API}", trust_env=False, timeout=30)
 
     def prepare(self) -> None:
         """Make sure there are eight versions, the seventh of them known to be good and serving.
