@@ -44,6 +44,8 @@ PAGES = [
     "trace",
     "incidents",
     "incident",
+    "actions",
+    "action",
     "fairness",
     "drift",
     "change",
@@ -64,6 +66,7 @@ def addresses(api_url: str) -> dict[str, str]:
         incident = next(one for one in client.incidents(state="all").rows if one.policy_id == "toxic-answers")
         (drifting,) = [one for one in client.drift(state="drift", monitor="response").rows if one.service == SERVICE]
         assert drifting.episode is not None
+        action = client.actions().rows[0]
         client.create_silence(
             {"policy": "nothing-is-called-like-this"}, reason="shown in a picture", ends_at=datetime.now(UTC) + _HOUR
         )
@@ -76,6 +79,8 @@ def addresses(api_url: str) -> dict[str, str]:
         "trace": f"/trace?id={traces[0].trace_id}",
         "incidents": "/incidents",
         "incident": f"/incident?id={incident.id}",
+        "actions": "/actions",
+        "action": f"/action?id={action.id}",
         "fairness": "/fairness",
         "drift": "/drift",
         "change": f"/drift?episode={drifting.episode.id}",

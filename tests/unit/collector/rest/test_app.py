@@ -18,7 +18,8 @@ from collector.dialects.span import NormalSpan
 
 DOCS = Path(__file__).parents[4] / "docs"
 ROW = re.compile(r"^\| (GET|POST|PUT|PATCH|DELETE) \| `([^`]+)` \| ([a-z_ ]+) \|", re.MULTILINE)
-OPEN = {"none", "any key"}
+# "signature": no key opens it, only a request that the endpoint's secret has signed.
+OPEN = {"none", "any key", "signature"}
 
 
 def documented() -> dict[tuple[str, str], str]:
@@ -65,7 +66,7 @@ class TestWhoMayDoWhat:
             status = client.request(method, fill(path)).status_code
             if permission == "none" or (permission == "any key" and role is not None):
                 assert status == 200, (method, path)
-            elif role is None:
+            elif role is None or permission == "signature":
                 assert status == 401, (method, path)
             elif role in PERMISSIONS.get(permission, ()):  # type: ignore[call-overload]
                 assert status not in (401, 403), (method, path)
