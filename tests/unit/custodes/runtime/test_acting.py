@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from collector.content import MasterSecretBox
 from custodes.db import Database
 from custodes.db.leases import acquire_lease
 from custodes.kernel.errors import ConfigurationError
@@ -53,12 +54,14 @@ class TestConnections:
             read_connections(path)
         assert words in str(caught.value)
 
-    def test_say_that_the_file_or_a_token_is_missing(self, tmp_path: Path, database: Database) -> None:
+    def test_say_that_the_file_or_a_token_is_missing(
+        self, tmp_path: Path, database: Database, secret_box: MasterSecretBox
+    ) -> None:
         with pytest.raises(ConfigurationError, match="No such file"):
             read_connections(tmp_path / "none.yaml")
         text = f"connections: {{mlflow: {{adapter: mlflow, url: 'https://x', token_file: {tmp_path}/none}}}}"
         with pytest.raises(ConfigurationError, match=r"the token file .* cannot be read"):
-            AdapterTable(database, settings_for(tmp_path, text), Clock())
+            AdapterTable(database, settings_for(tmp_path, text), secret_box, Clock())
 
 
 @on_sqlite
@@ -69,8 +72,10 @@ connections:
   other: {adapter: gitlab, url: "http://127.0.0.1:1"}
 """
 
-    def test_finds_what_a_project_may_use(self, database: Database, tmp_path: Path) -> None:
-        table = AdapterTable(database, settings_for(tmp_path, self.TEXT), Clock())
+    def test_finds_what_a_project_may_use(
+        self, database: Database, tmp_path: Path, secret_box: MasterSecretBox
+    ) -> None:
+        table = AdapterTable(database, settings_for(tmp_path, self.TEXT), secret_box, Clock())
         assert isinstance(table.find(make_action()), MlflowAdapter)
         assert table.find(make_action(project_id="other")) is None
         assert table.find(make_action(target={"adapter": "mlflow", "connection": "other"})) is None
@@ -99,8 +104,8 @@ class TestCarryOutActions:
     def make(self, stage: Stage, registry: MlflowServer, folder: Path, audit: Any = None) -> Callable[[str], None]:
         settings = settings_for(folder, f"connections: {{mlflow: {{adapter: mlflow, url: '{registry.url}'}}}}")
         log = audit or AuditLog(stage.db, load_or_create_key(folder), stage.clock)
-        metrics = Metrics()
-        return lambda owner: CarryOutActions(stage.db, settings, log, stage.clock, metrics, owner).run()
+        metrics, box = Metrics(), MasterSecretBox(stage.db, settings, stage.clock)
+        return lambda owner: CarryOutActions(stage.db, settings, box, log, stage.clock, metrics, owner).run()
 
     def approve(self, stage: Stage) -> None:
         approve_action(stage.db, "default", stage.one().id, "", APPROVER, stage.clock(), stage.rules)
