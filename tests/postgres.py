@@ -26,7 +26,9 @@ SELECT md5(string_agg(line, E'\\n' ORDER BY line)) FROM (
   UNION ALL
   SELECT indexdef FROM pg_indexes WHERE schemaname = 'public'
   UNION ALL
-  SELECT pg_get_triggerdef(oid) FROM pg_trigger WHERE NOT tgisinternal
+  SELECT format('%s %s', pg_get_triggerdef(oid), tgenabled) FROM pg_trigger WHERE NOT tgisinternal
+  UNION ALL
+  SELECT format('%s %s', proname, prosrc) FROM pg_proc WHERE pronamespace = 'public'::regnamespace
 ) AS lines
 """
 
