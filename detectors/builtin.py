@@ -13,6 +13,7 @@ from torch import Tensor
 from detectors.batching.limits import ReaderLimits
 from detectors.contract import Detector, Findings, Head, SeenExchange, Setup, TextFailure, TextReading, WindowPart
 from detectors.model import (
+    DETECTOR_ERROR,
     HALLUCINATION,
     IDENTITY_ATTACK,
     NO_PROMPT_TEXT,
@@ -103,43 +104,66 @@ class _ToxicityReader:
 
 
 class ToxicityDetector:
-    """``toxicity`` and ``identity_attack`` of the response, ``prompt_toxicity`` of the prompt: one trained head."""
+    """``toxicity`` and ``identity_attack`` of the response, ``prompt_toxicity`` of the prompt: one trained head.
+
+    A text whose words are disguised is read twice, as it is and spelled plainly; each label takes the worse reading.
+    """
 
     metrics = (TOXICITY, PROMPT_TOXICITY, IDENTITY_ATTACK)
     traits = ()
 
     def __init__(self, head: ToxicityHead) -> None:
         self._labels = head.labels
+        self._attack = head.labels.index(IDENTITY_ATTACK)
+        self._spellings = head.spelling.spellings
         self.head: Head = _ToxicityReader(head)
         self.identities = (head.identity,)
 
     def texts(self, exchange: Exchange) -> Sequence[str]:
-        """Prompt and response, each judged by itself."""
-        return [text for text in (exchange.prompt, exchange.response) if text is not None]
+        """Prompt and response, each judged by itself, and their plain spelling where words are disguised."""
+        texts = (exchange.prompt, exchange.response)
+        return [reading for text in texts if text is not None for reading in self._spellings(text)]
 
     def judge(self, seen: Sequence[SeenExchange]) -> list[Findings]:
         """Turn what the head read into scores."""
         return [self._judge_one(one) for one in seen]
 
     def _judge_one(self, one: SeenExchange) -> Findings:
-        prompt, response = one.reading(one.exchange.prompt), one.reading(one.exchange.response)
+        prompt, response = self._read(one, one.exchange.prompt), self._read(one, one.exchange.response)
         return Findings(
             (
                 self._score(TOXICITY, response, NO_RESPONSE_TEXT, 0),
                 self._score(PROMPT_TOXICITY, prompt, NO_PROMPT_TEXT, 0),
-                self._score(IDENTITY_ATTACK, response, NO_RESPONSE_TEXT, 1),
+                self._score(IDENTITY_ATTACK, response, NO_RESPONSE_TEXT, self._attack),
             )
         )
 
-    def _score(self, metric: str, reading: TextReading | TextFailure | None, absent: str, column: int) -> Score:
+    def _read(self, one: SeenExchange, text: str | None) -> tuple[float, ...] | TextFailure | None:
+        """Return the probabilities of the worse reading of a text, why there are none, or None if there is no text."""
+        if one.reading(text) is None or text is None:
+            return None
+        found: list[tuple[float, ...]] = []
+        for spelled in self._spellings(text):
+            reading = one.reading(spelled)
+            if reading is None:
+                return TextFailure(DETECTOR_ERROR)
+            if isinstance(reading, TextFailure):
+                return reading
+            # A refusal is about the script, in which both readings are written.
+            if reading.refusal is not None:
+                return TextFailure(reading.refusal)
+            probabilities = reading.heads[self.head.name]
+            if isinstance(probabilities, TextFailure):
+                return probabilities
+            found.append(probabilities)
+        return tuple(max(values) for values in zip(*found, strict=True))
+
+    def _score(
+        self, metric: str, probabilities: tuple[float, ...] | TextFailure | None, absent: str, column: int
+    ) -> Score:
         (identity,) = self.identities
-        if reading is None:
+        if probabilities is None:
             return not_assessed(metric, absent, identity)
-        if isinstance(reading, TextFailure):
-            return not_assessed(metric, reading.reason, identity)
-        if reading.refusal is not None:
-            return not_assessed(metric, reading.refusal, identity)
-        probabilities = reading.heads[self.head.name]
         if isinstance(probabilities, TextFailure):
             return not_assessed(metric, probabilities.reason, identity)
         labels = dict(zip(self._labels[1:], probabilities[1:], strict=True)) if column == 0 else {}

@@ -24,10 +24,11 @@ from torch import Tensor
 from detectors.errors import ModelFileError
 from detectors.model import DetectorIdentity
 from detectors.text.bert import BertLayer, layer_from_weights
+from detectors.text.disguise import WORDS_FILE, PlainSpelling, load_plain_spelling
 from detectors.text.encoder import Encoder
 
 NAME: Final = "toxicity/builtin"
-VERSION: Final = "1.0.0"
+VERSION: Final = "2.0.0"
 HEADS_FOLDER: Final = Path(__file__).resolve().parent.parent / "heads"
 WEIGHTS_FILE: Final = "toxicity.safetensors"
 CARD_FILE: Final = "toxicity.json"
@@ -43,9 +44,13 @@ class PlattScale:
 
 @dataclass(frozen=True, slots=True)
 class ToxicityHead:
-    """Logits and probabilities per label. ``labels[0]`` is the metric's own value, the others break it down."""
+    """Logits and probabilities per label. ``labels[0]`` is the metric's own value, the others break it down.
+
+    A text with disguised words is also read as ``spelling`` spells it, and the worse of both counts, label by label.
+    """
 
     identity: DetectorIdentity
+    spelling: PlainSpelling
     labels: tuple[str, ...]
     scales: tuple[PlattScale, ...]
     input_layer: int
@@ -90,7 +95,8 @@ def pool_logits(
 def load_toxicity_head(encoder: Encoder, folder: Path = HEADS_FOLDER) -> ToxicityHead:
     """Load the committed head, made for exactly the encoder given.
 
-    The identity's digest covers the head's weights, its parameters, the encoder and the number format. Raises
+    The identity's digest covers the head's weights, its parameters, the words looked for in disguise, the encoder and
+    the number format. Raises
     ModelFileError if a file is missing or changed, or if the head was trained on another encoder.
     """
     try:
@@ -116,9 +122,11 @@ def load_toxicity_head(encoder: Encoder, folder: Path = HEADS_FOLDER) -> Toxicit
             for name, tensor in safetensors.torch.load(weight_bytes).items()
         }
         parameters = json.dumps(model, sort_keys=True, separators=(",", ":"))
-        digest = hashlib.sha256(f"{parameters}\n{encoder.precision}".encode()).hexdigest()
+        disguised = hashlib.sha256(WORDS_FILE.read_bytes()).hexdigest()
+        digest = hashlib.sha256(f"{parameters}\n{disguised}\n{encoder.precision}".encode()).hexdigest()
         return ToxicityHead(
             identity=DetectorIdentity(NAME, VERSION, f"sha256:{digest}"),
+            spelling=load_plain_spelling(encoder.tokenizer.get_vocab()),
             labels=tuple(model["labels"]),
             scales=tuple(PlattScale(float(scale["slope"]), float(scale["offset"])) for scale in model["calibration"]),
             input_layer=int(model["input_layer"]),
