@@ -27,8 +27,13 @@ def bin_reliability(
     ]
 
 
-def draw_reliability(title: str, series: Mapping[str, Sequence[tuple[float, float, int]]]) -> str:
-    """Return the diagram; a point's area grows with the number of examples in its bin."""
+def draw_reliability(
+    title: str, series: Mapping[str, Sequence[tuple[float, float, int]]], *, outcome: str = "unsupported"
+) -> str:
+    """Return the diagram, whose vertical axis is the share of ``outcome``.
+
+    A point's area grows with the number of examples in its bin.
+    """
     plot = SIZE - 2 * MARGIN
 
     def x(value: float) -> float:
@@ -53,7 +58,7 @@ def draw_reliability(title: str, series: Mapping[str, Sequence[tuple[float, floa
         ]
     lines += [
         f'<text x="{SIZE / 2}" y="{SIZE - 12}" text-anchor="middle">score</text>',
-        f'<text x="14" y="{SIZE / 2}" text-anchor="middle" transform="rotate(-90 14 {SIZE / 2})">unsupported</text>',
+        f'<text x="14" y="{SIZE / 2}" text-anchor="middle" transform="rotate(-90 14 {SIZE / 2})">{outcome}</text>',
     ]
     for number, (name, points) in enumerate(series.items()):
         colour = COLOURS[number % len(COLOURS)]

@@ -1,226 +1,154 @@
-"""The texts that the toxicity head learns from and is judged on, split so that nothing leaks.
+"""All texts that the toxicity head learns from and is judged on: public sets, sentences of our own, and mixtures.
 
-Splits are by source document or by template, decided by a hash of the document's or template's own text, so they depend
-on no order and no seed. HateCheck is loaded for reporting only.
+Sentences of our own are split by template, contrast pairs by frame and by clause, so a held-out text has one that
+training never saw. The chat texts (``texts/toxicity_chat_*.txt``) have no template: one file is for choices, the other
+for reporting.
 """
 
 from __future__ import annotations
 
-import csv
-import hashlib
-import json
-import re
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import Final, Literal
+from typing import Final
 
 import numpy as np
 
 from training import toxicity_frames as frames
 from training import toxicity_phrases as phrases
+from training.slot_texts import fill, misspell, read_labelled, read_sections
+from training.toxicity_sets import (
+    LABELS,
+    SWEAR_WORDS,
+    UNKNOWN,
+    Part,
+    Sample,
+    davidson,
+    everyday_prose,
+    madlibs,
+    make_targets,
+    part_of,
+    toxigen,
+    wikipedia,
+)
 
-Part = Literal["train", "dev", "test"]
-UNKNOWN: Final = -1
-
-DAVIDSON: Final = "toxicity/davidson.csv"
-WIKIPEDIA: Final = "toxicity/toxicity_nonfuzzed_testset.csv"
-MADLIBS: Final = "toxicity/bias_madlibs_77k.csv"
-TOXIGEN: Final = "toxicity/toxigen_demonstrations.jsonl"
-HATECHECK: Final = "toxicity/hatecheck_test_suite_cases.csv"
-NEWS: Final = "groundedness/cg2c_doc.jsonl"
-ENCYCLOPAEDIA: Final = "groundedness/wice_tokens_train.jsonl"
-DIGESTED_FILES: Final = (DAVIDSON, WIKIPEDIA, MADLIBS, TOXIGEN, HATECHECK, NEWS, ENCYCLOPAEDIA)
-
-_TWITTER_MARKS: Final = re.compile(r"(?:\bRT\b|@\w+:?|https?://\S+|&#\d+;|\"+)")
-_SLOT: Final = re.compile(r"\{(\w+)\}")
-
-
-@dataclass(frozen=True, slots=True)
-class Sample:
-    """One text with its labels: 1 yes, 0 no, -1 not known (left out of that label's loss)."""
-
-    text: str
-    toxic: int
-    attack: int
-    source: str
-    part: Part
-    weight: float = 1.0
-    family: str = ""
-
-
-def share_of(key: str) -> float:
-    """Return a number in [0, 1) that depends on ``key`` alone."""
-    return int.from_bytes(hashlib.sha256(key.encode()).digest()[:8], "big") / 2**64
-
-
-def part_of(key: str, *, dev: float, test: float) -> Part:
-    """Return the part that a document or template belongs to."""
-    share = share_of(key)
-    return "test" if share < test else "dev" if share < test + dev else "train"
-
-
-def file_digests(data: Path) -> dict[str, str]:
-    """Return the SHA-256 of every data file used, by its path below the data folder."""
-    return {name: hashlib.sha256((data / name).read_bytes()).hexdigest() for name in DIGESTED_FILES}
-
-
-def clean_tweet(text: str) -> str:
-    """Return the tweet without retweet marks, user names, links and leading punctuation."""
-    plain = text.replace("&amp;", "&").replace("&lt;", "<").replace("&gt;", ">")
-    return " ".join(_TWITTER_MARKS.sub(" ", plain).split()).lstrip("!:.-#, ")
-
-
-def davidson(data: Path, rng: np.random.Generator, *, per_class: int) -> Iterator[Sample]:
-    """Tweets: class 0 hate speech, 1 offensive, 2 neither. The offensive class says nothing sure about groups."""
-    seen: set[str] = set()
-    by_class: dict[str, list[str]] = {"0": [], "1": [], "2": []}
-    with (data / DAVIDSON).open(newline="", encoding="utf-8") as file:
-        for row in csv.DictReader(file):
-            text = clean_tweet(row["tweet"])
-            if len(text) >= 10 and text.lower() not in seen:
-                seen.add(text.lower())
-                by_class[row["class"]].append(text)
-    for label, texts in by_class.items():
-        for index in rng.permutation(len(texts))[:per_class]:
-            text = texts[index]
-            yield Sample(
-                text, int(label != "2"), int(label == "0"), "davidson", part_of(text, dev=0.1, test=0.15),
-                weight=0.5 if label == "1" else 1.0,
-            )  # fmt: skip
-
-
-def wikipedia(data: Path) -> Iterator[Sample]:
-    """Talk-page comments. A comment that is not toxic attacks no group; of a toxic one that is not known."""
-    with (data / WIKIPEDIA).open(newline="", encoding="utf-8") as file:
-        for row in csv.DictReader(file):
-            toxic = int(row["toxic"] == "True")
-            text = " ".join(row["comment"].split())
-            yield Sample(text, toxic, UNKNOWN if toxic else 0, "wikipedia", part_of(row["rev_id"], dev=0.15, test=0.4))
-
-
-def toxigen(data: Path) -> Iterator[Sample]:
-    """Implicit hatred and neutral statements about thirteen groups."""
-    with (data / TOXIGEN).open(encoding="utf-8") as file:
-        for line in file:
-            row = json.loads(line)
-            hate = int(row["label"] == "hate")
-            text = " ".join(str(row["text"]).split()).lstrip("- ")
-            yield Sample(text, hate, hate, "toxigen", part_of(text, dev=0.1, test=0.25), family=row["group"])
-
-
-MADLIBS_PARTS: Final[dict[str, Part]] = {
-    "name_adj": "train", "you_are_adj": "train", "verb_adj": "train",
-    "am_hate_adj": "dev", "being_adj": "test", "you_occupation": "test",
-}  # fmt: skip
-# In these templates the bad word is aimed at the identity itself; in the others at a person who also has one.
-MADLIBS_ATTACKS: Final = frozenset({"being_adj", "verb_adj", "am_hate_adj"})
-
-
-def madlibs(data: Path, rng: np.random.Generator, *, per_template: int) -> Iterator[Sample]:
-    """Templated sentences that name identities, split by template; at most ``per_template`` of each for training."""
-    by_template: dict[str, list[tuple[str, str]]] = {}
-    with (data / MADLIBS).open(newline="", encoding="utf-8") as file:
-        for row in csv.DictReader(file):
-            by_template.setdefault(row["Template"], []).append((row["Text"], row["Label"]))
-    for template, rows in by_template.items():
-        part = MADLIBS_PARTS[template]
-        kept = rng.permutation(len(rows))[:per_template] if part == "train" else np.arange(len(rows))
-        for index in kept:
-            text, label = rows[index]
-            bad = int(label == "BAD")
-            attack = (bad if template in MADLIBS_ATTACKS else UNKNOWN) if bad else 0
-            yield Sample(text, bad, attack, "madlibs", part, weight=0.5, family=template)
-
-
-def fill(template: str, rng: np.random.Generator) -> str:
-    """Return the template with every slot filled at random, and its first letter raised."""
-
-    def choose(match: re.Match[str]) -> str:
-        return str(rng.choice(phrases.SLOTS[match[1]]))
-
-    text = _SLOT.sub(choose, template)
-    return text[0].upper() + text[1:]
-
+TEXTS: Final = Path(__file__).resolve().parent / "texts"
+FRAMES_FILE: Final = "toxicity_frames.txt"
+ANSWERS_FILE: Final = "toxicity_answers.txt"
+CHAT_FILES: Final[dict[Part, str]] = {"dev": "toxicity_chat_dev.txt", "test": "toxicity_chat_test.txt"}
+MISSPELT_SHARE: Final = 0.12
+FEW_COPIES: Final = 10
+LONGEST_MIXTURE: Final = 150
 
 PHRASE_SETS: Final = (
-    ("insult", phrases.INSULTS, 1, 0, 30),
-    ("threat", phrases.THREATS, 1, 0, 15),
-    ("hate", phrases.HATE, 1, 1, 45),
-    ("about_groups", phrases.HARMLESS_ABOUT_GROUPS, 0, 0, 50),
-    ("answer", phrases.BENIGN_ANSWERS, 0, 0, 25),
-    ("question", phrases.BENIGN_QUESTIONS, 0, 0, 25),
+    ("insult", phrases.INSULTS, ("toxicity", "insult"), 30),
+    ("threat", phrases.THREATS, ("toxicity", "threat"), 15),
+    ("hate", phrases.HATE, ("toxicity", "identity_attack"), 45),
+    ("about_groups", phrases.HARMLESS_ABOUT_GROUPS, (), 50),
+    ("answer", phrases.BENIGN_ANSWERS, (), 25),
+    ("question", phrases.BENIGN_QUESTIONS, (), 25),
 )
+# Of these families it is not known from the template whether each sentence also insults or threatens.
+_UNSURE: Final[dict[str, tuple[str, ...]]] = {
+    "hate": ("insult", "threat"),
+    "threat": ("insult",),
+    "insult": ("threat",),
+}
+
+
+def own_targets(text: str, labels: Iterable[str], unsure: Iterable[str] = ()) -> tuple[float, ...]:
+    """Return targets of a sentence of our own; swear words that filled its slots make it obscene."""
+    known = dict.fromkeys(unsure, UNKNOWN) | dict.fromkeys(labels, 1.0)
+    if SWEAR_WORDS.search(text):
+        known["obscene"] = 1.0
+    return make_targets(known, otherwise=0.0)
 
 
 def own_phrases(rng: np.random.Generator) -> Iterator[Sample]:
     """Sentences of our own, split by template."""
-    for family, templates, toxic, attack, copies in PHRASE_SETS:
+    for family, templates, labels, copies in PHRASE_SETS:
         for template in templates:
             part = part_of(template, dev=0.12, test=0.13)
-            for text in sorted({fill(template, rng) for _ in range(copies)}):
-                yield Sample(text, toxic, attack, "phrases", part, family=family)
+            for text in sorted({fill(template, phrases.SLOTS, rng) for _ in range(copies)}):
+                yield Sample(text, own_targets(text, labels, _UNSURE.get(family, ())), "phrases", part, family=family)
 
 
 FRAME_SETS: Final = (
-    ("hate", frames.CLAUSES, frames.ENDORSING, 1, 1, 1500),
-    ("about_groups", frames.CLAUSES, frames.REJECTING, 0, 0, 1800),
-    ("insult", frames.PERSONAL_CLAUSES, frames.PERSONAL_ENDORSING, 1, 0, 700),
-    ("about_insults", frames.PERSONAL_CLAUSES, frames.PERSONAL_REJECTING, 0, 0, 600),
+    ("hate", frames.CLAUSES, frames.ENDORSING, ("toxicity", "identity_attack"), ("insult", "threat"), 1500),
+    ("about_groups", frames.CLAUSES, frames.REJECTING, (), (), 1800),
+    ("insult", frames.PERSONAL_CLAUSES, frames.PERSONAL_ENDORSING, ("toxicity", "insult"), (), 700),
+    ("about_insults", frames.PERSONAL_CLAUSES, frames.PERSONAL_REJECTING, (), (), 600),
 )
 
 
 def framed_clauses(rng: np.random.Generator) -> Iterator[Sample]:
     """Contrast pairs of our own: a text is held out if its frame or its clause is."""
-    for family, clauses, frame_set, toxic, attack, count in FRAME_SETS:
+    for family, clauses, frame_set, labels, unsure, count in FRAME_SETS:
         for _ in range(count):
             clause, frame = str(rng.choice(clauses)), str(rng.choice(frame_set))
             parts = {part_of(frame, dev=0.12, test=0.13), part_of(clause, dev=0.06, test=0.06)}
             part: Part = "test" if "test" in parts else "dev" if "dev" in parts else "train"
-            yield Sample(fill(frame.replace("{clause}", clause), rng), toxic, attack, "frames", part, family=family)
+            text = fill(frame.replace("{clause}", clause), phrases.SLOTS, rng)
+            text = text[0].upper() + text[1:]
+            yield Sample(text, own_targets(text, labels, unsure), "frames", part, family=family)
 
 
-def everyday_prose(data: Path, rng: np.random.Generator, *, count: int) -> Iterator[Sample]:
-    """Sentences from news and encyclopaedia pages, which also report on violence: harmless, and plentiful in RAG."""
-    documents: list[str] = []
-    with (data / NEWS).open(encoding="utf-8") as file:
-        documents.extend(str(json.loads(line)["text_a"]) for line in file)
-    with (data / ENCYCLOPAEDIA).open(encoding="utf-8") as file:
-        documents.extend(" ".join(json.loads(line)["evidence"][2:8]) for line in file)
-    distinct = sorted(set(documents))
-    for index in rng.permutation(len(distinct))[:count]:
-        document = distinct[index]
-        words = document.split()
-        start = int(rng.integers(0, max(1, len(words) - 40)))
-        text = " ".join(words[start : start + int(rng.integers(8, 90))])
-        # Neighbouring sentences of one article share their first words; the key keeps an article in one part.
-        yield Sample(text, 0, 0, "prose", part_of(document[:60], dev=0.1, test=0.15))
+def chat_frames(rng: np.random.Generator, *, share: float, name: str = FRAMES_FILE) -> Iterator[Sample]:
+    """Sentences of a file of frames, split by template; ``share`` scales the copies of each.
+
+    Some are misspelt, harmless and toxic ones alike.
+    """
+    slots, _ = read_sections(TEXTS / FRAMES_FILE)
+    _, sections = read_sections(TEXTS / name)
+    everything = {**phrases.SLOTS, **slots}
+    for section in sections:
+        # Of sentences with few fillings there are few copies, and each says something of its own.
+        weight = 2.0 if section.copies <= FEW_COPIES else 1.0
+        for template in section.templates:
+            part = part_of(template, dev=0.07, test=0.08)
+            copies = max(1, round(section.copies * share))
+            for text in sorted({fill(template, everything, rng) for _ in range(copies)}):
+                written = misspell(text, rng) if rng.random() < MISSPELT_SHARE else text
+                targets = own_targets(text, section.labels)
+                yield Sample(written, targets, "chat_frames", part, weight, section.family)
+
+
+def chat_texts() -> Iterator[Sample]:
+    """The chat texts for choices and for reporting."""
+    for part, name in CHAT_FILES.items():
+        for one in read_labelled(TEXTS / name):
+            unknown = one.labels - set(LABELS)
+            if unknown:
+                raise ValueError(f"{name}: no such labels: {sorted(unknown)}")
+            yield Sample(one.text, make_targets(dict.fromkeys(one.labels, 1.0), otherwise=0.0), "chat", part)
 
 
 def mixtures(samples: list[Sample], rng: np.random.Generator, *, count: int) -> Iterator[Sample]:
     """Longer texts made of several: toxic if one piece is, so that an insult inside a polite answer is found."""
-    for part in ("train", "dev", "test"):
-        polite = [s.text for s in samples if s.part == part and s.family in ("answer", "question")]
+    parts: tuple[Part, ...] = ("train", "dev", "test")
+    for part in parts:
+        polite = [s.text for s in samples if s.part == part and s.family in ("answer", "question", "sharp_but_fair")]
         polite += [s.text for s in samples if s.part == part and s.source == "prose"]
-        sharp = [
-            s
-            for s in samples
-            if s.part == part and s.source in ("phrases", "frames", "toxigen", "davidson") and s.attack >= 0
-        ]
-        sharp = [s for s in sharp if s.toxic or s.family.startswith("about") or s.source == "toxigen"]
-        size = count if part == "train" else count // 6
-        for _ in range(size):
+        own = [s for s in samples if s.part == part and s.source in ("phrases", "frames", "chat_frames", "toxigen")]
+        sharp = [s for s in own if s.targets[0] == 1.0]
+        # Harmless pieces that sound sharp: without them a mixture would be told by a single word.
+        near = [s for s in own if s.targets[0] == 0.0 and s.family not in ("answer", "question", "short")]
+        for _ in range(count if part == "train" else count // 6):
             # A quarter fills most of a window, where one bad sentence is a twentieth of the text.
-            wanted_words = int(rng.integers(110, 170)) if rng.random() < 0.25 else int(rng.integers(10, 60))
+            wanted_words = int(rng.integers(100, LONGEST_MIXTURE)) if rng.random() < 0.25 else int(rng.integers(10, 60))
             pieces: list[str] = []
             while sum(len(piece.split()) for piece in pieces) < wanted_words:
                 pieces.append(polite[int(rng.integers(len(polite)))])
-            toxic = attack = 0
-            if rng.random() < 0.6:
-                piece = sharp[int(rng.integers(len(sharp)))]
-                toxic, attack = piece.toxic, piece.attack
+            # All of it has to fit into one window, or the sharp piece might not be seen.
+            over = sum(len(piece.split()) for piece in pieces) - LONGEST_MIXTURE
+            if over > 0:
+                pieces[-1] = " ".join(pieces[-1].split()[:-over])
+            drawn, targets = rng.random(), make_targets({}, otherwise=0.0)
+            if drawn < 0.7:
+                pool = sharp if drawn < 0.4 else near
+                piece = pool[int(rng.integers(len(pool)))]
+                targets = piece.targets
                 pieces.insert(int(rng.integers(0, len(pieces) + 1)), piece.text)
-            yield Sample(" ".join(pieces), toxic, attack, "mixture", part)
+            yield Sample(" ".join(pieces), targets, "mixture", part)
 
 
 def load_corpus(data: Path, rng: np.random.Generator) -> list[Sample]:
@@ -232,25 +160,10 @@ def load_corpus(data: Path, rng: np.random.Generator) -> list[Sample]:
         *madlibs(data, rng, per_template=700),
         *own_phrases(rng),
         *framed_clauses(rng),
+        *chat_frames(rng, share=0.5),
         *everyday_prose(data, rng, count=2500),
+        *chat_texts(),
     ]
-    samples.extend(mixtures(samples, rng, count=3000))
+    samples.extend(mixtures(samples, rng, count=3600))
+    samples.extend(chat_frames(rng, share=0.5, name=ANSWERS_FILE))
     return samples
-
-
-@dataclass(frozen=True, slots=True)
-class HateCheckCase:
-    """One functional test of HateCheck (Röttger et al. 2021, arXiv 2012.15606)."""
-
-    text: str
-    functionality: str
-    hateful: bool
-
-
-def hatecheck(data: Path) -> list[HateCheckCase]:
-    """Return HateCheck's cases, for reporting only."""
-    with (data / HATECHECK).open(newline="", encoding="utf-8") as file:
-        return [
-            HateCheckCase(row["test_case"].strip(), row["functionality"], row["label_gold"] == "hateful")
-            for row in csv.DictReader(file)
-        ]

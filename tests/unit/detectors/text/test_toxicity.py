@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from detectors.errors import ModelFileError
-from detectors.model import Exchange
+from detectors.model import Exchange, Score
 from detectors.profile import Profile
 from detectors.text.encoder import Encoder, load_encoder
 from detectors.text.toxicity import CARD_FILE, HEADS_FOLDER, WEIGHTS_FILE, load_toxicity_head, pool_logits
@@ -56,8 +56,39 @@ TOXIC = [
 ]
 
 
+# Spelled so that a filter misses it; harmless with the same means.
+DISGUISED = [
+    "you are such an 1d1ot",
+    "what a st*pid m0ron you are",
+    "y o u   i d i o t",
+    "f*ck you and your app",
+    "you are a loooooser, get lost",
+    "shut up you b!tch",
+]
+FRIENDLY = [
+    "Holy shit, that was quick, thank you!",
+    "That concert was fucking amazing.",
+    "damn, I burned the toast again",
+    "haha you crazy bastard, congratulations!",
+    "This damn printer eats my paper.",
+]
+SHORT = ["Why?", "why", "No.", "Who?", "Stop.", "ok", "Wrong.", "Women", "Black."]
+# A hateful sentence, and one that has its words and denies, reports or rejects it.
+CONTRASTS = [
+    ("Women are stupid.", "I am not saying that women are stupid."),
+    ("Muslims are parasites.", "Calling Muslims parasites is disgusting. Stop it."),
+    ("All immigrants are criminals.", "It is a myth that all immigrants are criminals."),
+    ("Gay people are sick.", 'He said "gay people are sick" and I told him that he was wrong.'),
+]
+
+
+def scores_of(profile: Profile, *texts: str) -> list[Score]:
+    answers = profile.score([Exchange(str(number), None, text) for number, text in enumerate(texts)])
+    return [next(one for one in answer.scores if one.metric == "toxicity") for answer in answers]
+
+
 def toxicity_of(profile: Profile, text: str) -> float:
-    score = next(s for s in profile.score([Exchange("x", None, text)])[0].scores if s.metric == "toxicity")
+    (score,) = scores_of(profile, text)
     assert score.value is not None
     return score.value
 
@@ -84,6 +115,58 @@ class TestOrdinaryTraffic:
     def test_finds_an_insult_at_the_end_of_a_polite_answer(self, builtin: Profile) -> None:
         polite = " ".join(BENIGN[:3])
         assert toxicity_of(builtin, f"{polite} {TOXIC[1]}") > toxicity_of(builtin, polite) + 0.3
+
+
+class TestMeaning:
+    """What words alone do not tell."""
+
+    @pytest.mark.parametrize("text", DISGUISED)
+    def test_reads_disguised_words(self, builtin: Profile, text: str) -> None:
+        assert toxicity_of(builtin, text) > 0.5
+
+    @pytest.mark.parametrize("text", FRIENDLY)
+    def test_swearing_at_nobody_is_obscene_at_most(self, builtin: Profile, text: str) -> None:
+        assert toxicity_of(builtin, text) < 0.5
+
+    @pytest.mark.parametrize("text", SHORT)
+    def test_short_questions_and_words_are_harmless(self, builtin: Profile, text: str) -> None:
+        assert toxicity_of(builtin, text) < 0.5
+
+    @pytest.mark.parametrize(("hateful", "harmless"), CONTRASTS)
+    def test_denial_and_report_score_lower_than_what_they_are_about(
+        self, builtin: Profile, hateful: str, harmless: str
+    ) -> None:
+        assert toxicity_of(builtin, hateful) > 0.5
+        assert toxicity_of(builtin, harmless) < toxicity_of(builtin, hateful) - 0.3
+
+
+class TestLabels:
+    def test_breaks_toxicity_down(self, builtin: Profile) -> None:
+        (score,) = scores_of(builtin, "Have a nice day.")
+        assert score.labels.keys() == {"identity_attack", "insult", "obscene", "threat"}
+
+    @pytest.mark.parametrize(
+        ("label", "text"),
+        [
+            ("identity_attack", "Black people are inferior."),
+            ("insult", "You are a pathetic idiot."),
+            ("obscene", "What a fucking great day!"),
+            ("threat", "I will come to your house and break your legs."),
+        ],
+    )
+    def test_names_what_it_is(self, builtin: Profile, label: str, text: str) -> None:
+        polite, telling = scores_of(builtin, "Your parcel arrives on Tuesday.", text)
+        assert telling.labels[label] > 0.5 > polite.labels[label]
+
+    def test_identity_attack_is_the_metric_of_that_name(self, builtin: Profile) -> None:
+        (answer,) = builtin.score([Exchange("x", None, "Women are too stupid to drive.")])
+        by_metric = {score.metric: score for score in answer.scores}
+        assert by_metric["identity_attack"].value == by_metric["toxicity"].labels["identity_attack"]
+
+    def test_prompts_are_judged_by_the_same_head(self, builtin: Profile) -> None:
+        (answer,) = builtin.score([Exchange("x", "y o u   i d i o t", "y o u   i d i o t")])
+        by_metric = {score.metric: score.value for score in answer.scores}
+        assert by_metric["prompt_toxicity"] == by_metric["toxicity"]
 
 
 class TestPooling:
