@@ -2,7 +2,7 @@
 
     python -m training.train_toxicity --data ../shared/data
 
-Takes some eight minutes of processor time. The same seed, data and library versions on the same kind of processor
+Takes some six minutes of processor time. The same seed, data and library versions on the same kind of processor
 give the same weights; elsewhere rounding makes them differ a little, and the card's figures hold for the committed
 file.
 """
