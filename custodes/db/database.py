@@ -26,6 +26,8 @@ Dialect = Literal["sqlite", "postgresql"]
 _WRITE = "custodes_write"
 _PAGE_BYTES = 8_192
 _CHECKPOINT_PAGES = 8_000
+_READ_CACHE_KIB = 32 * 1024
+_WRITE_CACHE_KIB = 224 * 1024
 
 
 class ReadTx:
@@ -93,8 +95,10 @@ class WriteTx(ReadTx):
 class Database:
     """A pool of connections and the two kinds of transaction on it. Thread-safe."""
 
-    def __init__(self, engine: Engine) -> None:
+    def __init__(self, engine: Engine, writing: Engine | None = None) -> None:
+        """``writing`` connects for units of work; without it ``engine`` does."""
         self.engine = engine
+        self._writing = engine if writing is None else writing
         self.dialect: Dialect = "sqlite" if engine.dialect.name == "sqlite" else "postgresql"
         self._writer = threading.Lock()
         self._writing_threads: set[int] = set()
@@ -128,7 +132,7 @@ class Database:
         lock = self._writer if self.dialect == "sqlite" else nullcontext()
         self._writing_threads.add(thread)
         try:
-            with _translate_errors(), lock, self.engine.connect() as connection:
+            with _translate_errors(), lock, self._writing.connect() as connection:
                 writer = connection.execution_options(**{_WRITE: True})
                 with writer.begin():
                     yield WriteTx(writer, self.dialect)
@@ -138,6 +142,7 @@ class Database:
     def dispose(self) -> None:
         """Close every pooled connection."""
         self.engine.dispose()
+        self._writing.dispose()
 
 
 def open_database(url: str, *, pool_size: int = 8, busy_timeout_s: float = 30.0) -> Database:
@@ -170,16 +175,21 @@ def open_database(url: str, *, pool_size: int = 8, busy_timeout_s: float = 30.0)
             "give a file: sqlite:////path/custodes.db"
         )
     _check_folder(Path(parsed.database))
+    arguments = {"timeout": busy_timeout_s, "check_same_thread": False}
     engine = create_engine(
         parsed,
         pool_size=max(pool_size, 16),
         max_overflow=32,
         # The connection used last has its pages and its statements at hand; taking turns would warm all of them.
         pool_use_lifo=True,
-        connect_args={"timeout": busy_timeout_s, "check_same_thread": False},
+        connect_args=arguments,
     )
-    _prepare_sqlite(engine, busy_timeout_s)
-    return Database(engine)
+    # What one connection has written, the others no longer have at hand. With one for all writing, the pages of the
+    # indexes over random ids, of which each commit changes hundreds, stay in memory until there are many millions.
+    writing = create_engine(parsed, pool_size=1, max_overflow=0, connect_args=arguments)
+    _prepare_sqlite(engine, busy_timeout_s, _READ_CACHE_KIB)
+    _prepare_sqlite(writing, busy_timeout_s, _WRITE_CACHE_KIB)
+    return Database(engine, writing)
 
 
 def sqlite_file(url: str) -> Path | None:
@@ -205,7 +215,7 @@ def _check_folder(path: Path) -> None:
         ) from error
 
 
-def _prepare_sqlite(engine: Engine, busy_timeout_s: float) -> None:
+def _prepare_sqlite(engine: Engine, busy_timeout_s: float, cache_kib: int) -> None:
     @event.listens_for(engine, "connect")
     def _on_connect(connection: Any, _: object) -> None:
         # The driver must not begin transactions by itself: we choose BEGIN or BEGIN IMMEDIATE below.
@@ -219,7 +229,7 @@ def _prepare_sqlite(engine: Engine, busy_timeout_s: float) -> None:
         cursor.execute(f"PRAGMA wal_autocheckpoint={_CHECKPOINT_PAGES}")
         cursor.execute("PRAGMA synchronous=FULL")
         cursor.execute("PRAGMA foreign_keys=ON")
-        cursor.execute("PRAGMA cache_size=-65536")
+        cursor.execute(f"PRAGMA cache_size=-{cache_kib}")
         cursor.close()
 
     @event.listens_for(engine, "begin")
