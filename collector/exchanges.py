@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import orjson
@@ -255,7 +255,7 @@ def _read_retrievals(
     by_project: defaultdict[str, set[bytes]] = defaultdict(set)
     for project, trace_id in traces:
         by_project[project].add(trace_id)
-    columns = (span.c.trace_id, span.c.span_id, span.c.end_ns)
+    columns = (span.c.trace_id, span.c.span_id, span.c.end_ns, span.c.dropped_attributes)
     statement = (
         select(*columns, *_CONTENT).join(content_block, content_block.c.id == CONTENT_OF_SPAN).order_by(span.c.id)
     )
@@ -270,5 +270,9 @@ def _read_retrievals(
             rows = tx.execute(chunk).all()
             unpacked = _unpack(tx, contents, [(project, row.span_id, row) for row in rows])
             for row, one in zip(rows, unpacked, strict=True):
-                found[project, row.trace_id].append((row.end_ns, _to_texts(one)))
+                text = _to_texts(one)
+                if row.dropped_attributes > 0:
+                    # Documents may be among what was dropped, and half of them must not be taken for all.
+                    text = replace(text, unreadable=text.unreadable | {"contexts"})
+                found[project, row.trace_id].append((row.end_ns, text))
     return found

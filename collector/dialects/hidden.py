@@ -1,7 +1,8 @@
 """The marks clients put where they hide text: they are never text themselves.
 
 Sources: OpenInference (``__REDACTED__``), Logfire's scrubber (``[Scrubbed due to …]``), Langfuse's fallback when a
-mask function fails, and the marks that the documentation of masking hooks proposes.
+mask function fails, LiteLLM with ``turn_off_message_logging``, Google's ADK without content capture, and the marks that
+the documentation of masking hooks proposes.
 """
 
 from __future__ import annotations
@@ -15,9 +16,11 @@ _MARKS = frozenset(
         "[masked]",
         "[filtered]",
         "<fully masked due to failed mask function>",
+        "<elided>",
+        "redacted-by-litellm",
     }
 )
-_BEGINNINGS = ("_", "<", "[", "*")
+_BEGINNINGS = ("_", "<", "[", "*", "redacted-by-")
 _LONGEST = 256
 _FEWEST_STARS = 3
 

@@ -233,10 +233,17 @@ def _merge(readings: Sequence[Reading]) -> Reading:
             merged.finish_reasons = one.finish_reasons
         if merged.ttft_ms is None:
             merged.ttft_ms = one.ttft_ms
-        merged.input_messages = _readable(merged.input_messages, one.input_messages)
-        merged.output_messages = _readable(merged.output_messages, one.output_messages)
+        merged.input_messages = _spoken(merged.input_messages, one.input_messages)
+        merged.output_messages = _spoken(merged.output_messages, one.output_messages)
         merged.retrieved_documents = _readable(merged.retrieved_documents, one.retrieved_documents)
     return merged
+
+
+def _spoken(first: list[dict[str, Any]] | None, second: list[dict[str, Any]] | None) -> list[dict[str, Any]] | None:
+    """As :func:`_readable` for messages; those that one client hides are taken from another that does not."""
+    if first and second and not says_something(first) and says_something(second) and not holds_unreadable(second):
+        return second
+    return _readable(first, second)
 
 
 def _readable(first: list[dict[str, Any]] | None, second: list[dict[str, Any]] | None) -> list[dict[str, Any]] | None:

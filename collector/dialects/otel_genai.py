@@ -38,8 +38,13 @@ OUTPUT = "gen_ai.output.messages"
 INSTRUCTIONS = "gen_ai.system_instructions"
 DOCUMENTS = "gen_ai.retrieval.documents"
 QUERY = "gen_ai.retrieval.query.text"
-INPUT_TOKENS = ("gen_ai.usage.input_tokens", "gen_ai.usage.prompt_tokens")
-OUTPUT_TOKENS = ("gen_ai.usage.output_tokens", "gen_ai.usage.completion_tokens")
+# The last of each are those of early Semantic Kernel.
+INPUT_TOKENS = ("gen_ai.usage.input_tokens", "gen_ai.usage.prompt_tokens", "gen_ai.response.prompt_tokens")
+OUTPUT_TOKENS = (
+    "gen_ai.usage.output_tokens",
+    "gen_ai.usage.completion_tokens",
+    "gen_ai.response.completion_tokens",
+)
 COST = ("gen_ai.usage.cost", "operation.cost")
 SESSION = ("gen_ai.conversation.id",)
 USER = ("gen_ai.user", "gen_ai.request.user")

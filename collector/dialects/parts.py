@@ -50,7 +50,7 @@ _NAMELESS_MEDIA = ("inline_data", "inlineData", "file_data", "fileData", "image"
 
 
 # With which hidden text and references to files begin; checked first, for nearly no text does.
-_BEGINNINGS = ("_", "<", "[", "*", "@@@", "data:", "DATA:", "Data:")
+_BEGINNINGS = ("_", "<", "[", "*", "redacted-by-", "@@@", "data:", "DATA:", "Data:")
 _UNUSUAL = frozenset(beginning[0] for beginning in _BEGINNINGS)
 
 

@@ -98,7 +98,7 @@ class Database:
     def __init__(self, engine: Engine, writing: Engine | None = None) -> None:
         """``writing`` connects for units of work; without it ``engine`` does."""
         self.engine = engine
-        self._writing = engine if writing is None else writing
+        self.writing_engine = engine if writing is None else writing
         self.dialect: Dialect = "sqlite" if engine.dialect.name == "sqlite" else "postgresql"
         self._writer = threading.Lock()
         self._writing_threads: set[int] = set()
@@ -132,7 +132,7 @@ class Database:
         lock = self._writer if self.dialect == "sqlite" else nullcontext()
         self._writing_threads.add(thread)
         try:
-            with _translate_errors(), lock, self._writing.connect() as connection:
+            with _translate_errors(), lock, self.writing_engine.connect() as connection:
                 writer = connection.execution_options(**{_WRITE: True})
                 with writer.begin():
                     yield WriteTx(writer, self.dialect)
@@ -142,7 +142,7 @@ class Database:
     def dispose(self) -> None:
         """Close every pooled connection."""
         self.engine.dispose()
-        self._writing.dispose()
+        self.writing_engine.dispose()
 
 
 def open_database(url: str, *, pool_size: int = 8, busy_timeout_s: float = 30.0) -> Database:

@@ -222,6 +222,13 @@ class TestContexts:
         found = read_batch(store(chat, whole, replace(cut_off(**before), **other)))[0]
         assert (found.contexts, found.response, found.incomplete) == ((), "Hi.", None)
 
+    def test_there_are_none_when_one_of_its_retrievals_lost_attributes(
+        self, store: Store, read_batch: Read, chat_span: Chat, retrieval_span: Chat
+    ) -> None:
+        chat = chat_span()
+        found = retrieval_span("fact", start_ns=chat.start_ns - 20, end_ns=chat.start_ns - 10)
+        assert read_batch(store(chat, replace(found, dropped_attributes=30)))[0].contexts == ()
+
     def test_they_are_at_most_64(self, store: Store, read_batch: Read, chat_span: Chat, retrieval_span: Chat) -> None:
         chat = chat_span()
         texts = [f"fact {n}" for n in range(100)]

@@ -20,6 +20,8 @@ MARKS = [
     "[Scrubbed due to 'auth']\n",
     "<fully masked due to failed mask function>",
     "[MASKED]",
+    "redacted-by-litellm",
+    "<elided>",
     "*****",
 ]
 

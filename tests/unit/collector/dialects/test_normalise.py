@@ -24,6 +24,16 @@ class TestDialects:
         assert span.attributes == {"http.route": "/chat", "session.id": 7, "scope.name": "test"}
         assert (span.session_id, span.deployment, span.model) == ("7", "", "")
 
+    def test_what_one_vocabulary_hides_is_read_in_another(self, raw_span: Raw) -> None:
+        attributes = {
+            "openinference.span.kind": "LLM",
+            "llm.input_messages.0.message.role": "user",
+            "llm.input_messages.0.message.content": "__REDACTED__",
+            "gen_ai.input.messages": '[{"role": "user", "parts": [{"type": "text", "content": "hello"}]}]',
+        }
+        (message,) = normalise(raw_span(attributes=attributes)).input_messages
+        assert message["parts"] == [{"type": "text", "content": "hello"}]
+
     def test_several_vocabularies_complete_each_other(self, raw_span: Raw) -> None:
         attributes = {
             "openinference.span.kind": "LLM",

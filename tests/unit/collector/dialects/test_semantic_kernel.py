@@ -26,6 +26,14 @@ class TestOperation:
         assert normalise(raw_span(scope="semantic_kernel.connectors", attributes=attributes)).operation == "span"
 
 
+class TestTokens:
+    def test_those_of_early_releases_count(self, raw_span: Callable[..., RawSpan]) -> None:
+        told = {"gen_ai.response.prompt_tokens": 16, "gen_ai.response.completion_tokens": 28}
+        attributes = {"gen_ai.operation.name": "chat.completions", "gen_ai.system": "openai", **told}
+        span = normalise(raw_span(scope="Microsoft.SemanticKernel.Diagnostics", attributes=attributes))
+        assert (span.input_tokens, span.output_tokens) == (16, 28)
+
+
 class TestFinishReasons:
     @pytest.mark.parametrize(
         ("value", "expected"),

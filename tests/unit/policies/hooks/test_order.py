@@ -254,7 +254,7 @@ def test_sqlite_looks_for_earlier_messages_by_incident(sqlite_url: str) -> None:
     database = open_database(sqlite_url)
     statements: list[tuple[str, object]] = []
 
-    @event.listens_for(database.engine, "before_cursor_execute")
+    @event.listens_for(database.writing_engine, "before_cursor_execute")
     def keep(_: object, __: object, statement: str, parameters: object, *___: object) -> None:
         statements.append((statement, parameters))
 
