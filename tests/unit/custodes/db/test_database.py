@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
@@ -67,6 +68,20 @@ class TestWrite:
             list(pool.map(raise_by_one, range(40)))
         with database.read() as reading:
             assert reading.execute(select(lease.c.token)).scalar_one() == 40
+
+    def test_sqlite_writes_through_one_connection(self, sqlite_url: str) -> None:
+        """What one connection writes, the cache of every other has to read again."""
+        database = open_database(sqlite_url)
+        writers = set()
+        for readers in range(3):
+            with ExitStack() as stack:
+                for _ in range(readers):
+                    stack.enter_context(database.read())
+                tx = stack.enter_context(database.write())
+                tx.execute(insert(lease).values(add_lease(f"beside-{readers}")))
+                writers.add(id(tx._connection.connection.dbapi_connection))
+        database.dispose()
+        assert len(writers) == 1
 
     def test_it_reports_a_broken_uniqueness_rule_as_a_conflict(self, database: Database) -> None:
         with pytest.raises(ConflictError), database.write() as tx:
