@@ -76,8 +76,9 @@ ANY_TEXT_REMEDY = "switch on content capture in its GenAI instrumentation, or wr
 """The same for dialects without a remedy of their own."""
 
 DROPPED_REMEDY = (
-    "its SDK dropped attributes: raise OTEL_SPAN_ATTRIBUTE_COUNT_LIMIT (and OTEL_ATTRIBUTE_COUNT_LIMIT), "
-    "long conversations need more than the default of 128"
+    "its SDK dropped attributes or events that carry text: raise OTEL_SPAN_ATTRIBUTE_COUNT_LIMIT (and "
+    "OTEL_ATTRIBUTE_COUNT_LIMIT), for text on span events OTEL_SPAN_EVENT_COUNT_LIMIT and "
+    "OTEL_EVENT_ATTRIBUTE_COUNT_LIMIT; long conversations need more than the default of 128"
 )
 UNREADABLE_REMEDY = (
     "its messages or documents arrive cut off or unreadable, and such exchanges are not assessed: raise "

@@ -96,4 +96,6 @@ def _captured(value: Value) -> str | None:
     return None if not text or is_hidden(text) else text
 
 
-DIALECT = Dialect("claude_code", detect, read, consumed=_CONSUMED, dropped_events=_TOOL_OUTPUT)
+DIALECT = Dialect(
+    "claude_code", detect, read, consumed=_CONSUMED, dropped_events=_TOOL_OUTPUT, telling_events=_TOOL_OUTPUT
+)

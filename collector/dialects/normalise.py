@@ -13,7 +13,7 @@ from collector.dialects.reading import Dialect, Reader, Reading, Shape, first_te
 from collector.dialects.redact import is_secret_name, may_hold_credentials, redact_attributes
 from collector.dialects.registry import DIALECTS
 from collector.dialects.span import NormalSpan
-from collector.otlp.builder import service_name
+from collector.otlp.builder import read_dropped, service_name
 from collector.otlp.spans import Attributes, RawSpan
 
 _ENVIRONMENT = ("deployment.environment.name", "deployment.environment", "langfuse.environment")
@@ -37,6 +37,7 @@ class _Plan:
     read_names: tuple[str, ...]
     keeps_secrets: bool
     dropped_events: frozenset[str]
+    telling_events: frozenset[str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,6 +137,7 @@ class Normaliser:
                 for dialect in spoken
                 if name in dialect.dropped_events or name.startswith(dialect.dropped_event_prefixes)
             ),
+            telling_events=shape.events & frozenset().union(*(one.telling_events for one in spoken)),
         )
 
 
@@ -194,7 +196,7 @@ def _to_normal(raw: RawSpan, plan: _Plan, origin: _Origin, readings: Sequence[Re
         merged.finish_reasons or [],
         merged.ttft_ms,
         plan.dialect,
-        raw.dropped_attributes,
+        _count_dropped(raw, plan, bool(documents if operation == "retrieval" else inputs and outputs)),
         _kept_attributes(raw, plan, origin),
         _kept_events(raw, plan.dropped_events) if raw.events else [],
         operation in EXCHANGES,
@@ -282,6 +284,19 @@ def _completeness(raw: RawSpan, contents: tuple[list[dict[str, Any]], ...], toke
             elif content is documents or says_something(content):
                 flags |= bit
     return flags
+
+
+def _count_dropped(raw: RawSpan, plan: _Plan, has_text: bool) -> int:
+    """Return how much was left out that text may have been in.
+
+    Events that tell nothing here, such as one mark per streamed chunk, may be missing as long as text came otherwise.
+    """
+    dropped = raw.dropped_attributes
+    if plan.telling_events:
+        dropped += sum(event.dropped_attributes for event in raw.events if event.name in plan.telling_events)
+    if raw.dropped_events and (plan.telling_events or not has_text):
+        dropped += raw.dropped_events
+    return read_dropped(dropped)
 
 
 def _kept_attributes(raw: RawSpan, plan: _Plan, origin: _Origin) -> dict[str, Any]:

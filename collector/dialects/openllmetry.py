@@ -207,4 +207,5 @@ DIALECT = Dialect(
     read,
     consumed_prefixes=_PREFIXES,
     dropped_events=CHUNK_EVENTS | RESULT_EVENTS,
+    telling_events=RESULT_EVENTS,
 )

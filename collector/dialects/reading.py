@@ -80,6 +80,8 @@ class Dialect:
     ``consumed`` names attributes whose content ``read`` puts into messages or documents, ``consumed_prefixes``
     whole families of them: these are not stored a second time. ``dropped_events``, and those whose names begin with
     one of ``dropped_event_prefixes``, carry nothing once the span is read, such as one mark per streamed chunk.
+    ``telling_events`` are those that ``read`` takes messages or documents from: where one of a span's events was lost,
+    or a part of these, what is read may be half of what there was.
     """
 
     name: str
@@ -90,6 +92,7 @@ class Dialect:
     consumed_prefixes: tuple[str, ...] = ()
     dropped_events: frozenset[str] = frozenset()
     dropped_event_prefixes: tuple[str, ...] = ()
+    telling_events: frozenset[str] = frozenset()
 
 
 def span_to_shape(span: RawSpan) -> Shape:

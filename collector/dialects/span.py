@@ -28,7 +28,8 @@ class NormalSpan:
     ``operation`` is an OpenTelemetry GenAI operation name or ``span``. ``is_exchange`` marks a leaf
     inference call; only those (and embeddings and retrieval) carry tokens and cost, so that sums over
     spans count each call once although agent spans repeat the figures of their children: the repeated
-    figures stay in ``attributes``. ``completeness`` ranks copies of the same span.
+    figures stay in ``attributes``. ``completeness`` ranks copies of the same span. ``dropped_attributes``
+    counts what its client's SDK left out and text may have been in: attributes, also of events, and whole events.
     """
 
     trace_id: str

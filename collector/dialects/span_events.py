@@ -173,4 +173,4 @@ def _reasons(body: Attributes) -> list[str]:
     return [reason[:64]] if isinstance(reason, str) and reason else []
 
 
-DIALECT = Dialect("otel_genai", detect, read, dropped_events=EVENTS)
+DIALECT = Dialect("otel_genai", detect, read, dropped_events=EVENTS, telling_events=EVENTS)

@@ -59,6 +59,7 @@ class RequestBuilder(ValueLimits):
         attributes: Attributes,
         events: list[RawEvent],
         dropped_attributes: int,
+        dropped_events: int,
     ) -> None:
         """Add one span; raises :class:`Refused` when its ids or times cannot be used.
 
@@ -99,13 +100,19 @@ class RequestBuilder(ValueLimits):
                 status_message,
                 attributes,
                 events,
-                min(max(0, dropped_attributes), _MAX_UINT31) if dropped_attributes else 0,
+                read_dropped(dropped_attributes) if dropped_attributes else 0,
+                read_dropped(dropped_events) if dropped_events else 0,
             )
         )
 
     def build(self) -> DecodedRequest:
         """Return everything added so far."""
         return DecodedRequest(self._spans, self._rejected)
+
+
+def read_dropped(count: int) -> int:
+    """Return a count of what a client's SDK dropped, as far as a count can be believed: from 0 to 2^31 - 1."""
+    return min(max(0, count), _MAX_UINT31)
 
 
 def service_name(resource: Attributes) -> str:

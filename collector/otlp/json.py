@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from collector.otlp.builder import RequestBuilder
+from collector.otlp.builder import RequestBuilder, read_dropped
 from collector.otlp.json_values import (
     elements,
     list_of,
@@ -78,6 +78,7 @@ def _add_span(builder: RequestBuilder, resource: Attributes, scope: str, span: A
         attributes=read_attributes(builder, span.get("attributes")),
         events=_read_events(builder, span.get("events")),
         dropped_attributes=read_int(span.get("droppedAttributesCount")),
+        dropped_events=read_int(span.get("droppedEventsCount")),
     )
 
 
@@ -91,4 +92,5 @@ def _read_event(builder: RequestBuilder, event: object) -> RawEvent:
     if not isinstance(event, dict):
         raise Refused("malformed")
     name, time_ns = read_text(builder, event.get("name")), read_int(event.get("timeUnixNano"))
-    return RawEvent(name, time_ns, read_attributes(builder, event.get("attributes")))
+    dropped = read_dropped(read_int(event.get("droppedAttributesCount")))
+    return RawEvent(name, time_ns, read_attributes(builder, event.get("attributes")), dropped)

@@ -10,7 +10,7 @@ from typing import Any
 from google.protobuf.message import DecodeError
 
 from collector.otlp.attributes import AttributeReader
-from collector.otlp.builder import RequestBuilder, not_otlp_protobuf
+from collector.otlp.builder import RequestBuilder, not_otlp_protobuf, read_dropped
 from collector.otlp.prescan import check_block_count, count_fields
 from collector.otlp.spans import Attributes, DecodedRequest, RawEvent
 from collector.otlp.value_limits import Refused
@@ -81,6 +81,7 @@ class ProtobufDecoder:
             attributes,
             events,
             span.dropped_attributes_count,
+            span.dropped_events_count,
         )
 
     def _read_events(self, builder: RequestBuilder, events: Any) -> list[RawEvent]:
@@ -96,7 +97,8 @@ class ProtobufDecoder:
         except DecodeError as error:
             raise Refused("malformed") from error
         attributes = self._attributes.read(builder, event.attributes)
-        return RawEvent(_read_text(builder, event.name), event.time_unix_nano, attributes)
+        dropped = read_dropped(event.dropped_attributes_count)
+        return RawEvent(_read_text(builder, event.name), event.time_unix_nano, attributes, dropped)
 
 
 def decode_protobuf(body: bytes, settings: IngestSettings, now_ns: int) -> DecodedRequest:

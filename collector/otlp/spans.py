@@ -16,11 +16,12 @@ Attributes: TypeAlias = dict[str, Value]
 # made for every span. Nobody changes them all the same.
 @dataclass(slots=True)
 class RawEvent:
-    """A span event: its name, when it happened and what it carries."""
+    """A span event: its name, when it happened, what it carries and how many attributes its SDK dropped."""
 
     name: str
     time_ns: int
     attributes: Attributes
+    dropped_attributes: int = 0
 
 
 @dataclass(slots=True)
@@ -29,7 +30,8 @@ class RawSpan:
 
     Ids are lower-case hex (32 and 16 characters) and never all zeros. ``start_ns ≤ end_ns``, both below
     2^63. ``complete`` is false when the client sent no end, or one before the start; ``end_ns`` is then
-    ``start_ns``. ``resource`` is shared by the spans of one resource block: read it, never change it.
+    ``start_ns``. ``resource`` is shared by the spans of one resource block: read it, never change it. What was dropped,
+    the client's SDK had to leave out under limits of its own.
     """
 
     resource: Attributes
@@ -47,6 +49,7 @@ class RawSpan:
     attributes: Attributes
     events: list[RawEvent]
     dropped_attributes: int
+    dropped_events: int = 0
 
 
 @dataclass(frozen=True, slots=True, order=True)

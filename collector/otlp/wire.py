@@ -29,6 +29,7 @@ _FIELDS: dict[str, tuple[tuple[str, int, Any, bool], ...]] = {
         ("time_unix_nano", 1, _FIXED64, False),
         ("name", 2, _BYTES, False),
         ("attributes", 3, _BYTES, True),
+        ("dropped_attributes_count", 4, _UINT32, False),
     ),
     "Span": (
         ("trace_id", 1, _BYTES, False),
@@ -41,6 +42,7 @@ _FIELDS: dict[str, tuple[tuple[str, int, Any, bool], ...]] = {
         ("attributes", 9, _BYTES, True),
         ("dropped_attributes_count", 10, _UINT32, False),
         ("events", 11, _BYTES, True),
+        ("dropped_events_count", 12, _UINT32, False),
         ("status", 15, "Status", False),
     ),
     "ScopeSpans": (("scope", 1, "Scope", False), ("spans", 2, _BYTES, True)),

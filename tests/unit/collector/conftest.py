@@ -48,6 +48,7 @@ def raw_span() -> Callable[..., RawSpan]:
             "attributes": {},
             "events": [],
             "dropped_attributes": 0,
+            "dropped_events": 0,
         }
         return RawSpan(**{**defaults, **fields})
 

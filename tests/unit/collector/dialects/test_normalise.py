@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 
@@ -91,6 +91,43 @@ class TestDialects:
         }
         (message,) = normalise(raw_span(attributes=attributes)).output_messages
         assert message["parts"] == [{"type": "text", "content": "hi"}]
+
+
+class TestDropped:
+    PROMPT = RawEvent("gen_ai.user.message", 0, {"content": "hello"})
+    ANSWER = RawEvent("gen_ai.choice", 0, {"message": '{"content": "hi"}'}, 1)
+    DOCUMENT = RawEvent("db.query.result", 0, {"db.query.result.document": "fact"}, 2)
+    CHUNK = RawEvent("llm.content.completion.chunk", 0, {}, 3)
+    CHAT: ClassVar[dict[str, Any]] = {"gen_ai.operation.name": "chat"}
+    SPOKEN: ClassVar[dict[str, Any]] = {**CHAT, "gen_ai.input.messages": "hello", "gen_ai.output.messages": "hi"}
+
+    @pytest.mark.parametrize(
+        ("attributes", "events", "lost_events", "dropped"),
+        [
+            (CHAT, [PROMPT, ANSWER], 0, 1 + 1),
+            (CHAT, [PROMPT], 4, 1 + 4),
+            (CHAT, [], 4, 1 + 4),
+            (SPOKEN, [PROMPT], 4, 1 + 4),
+            (SPOKEN, [], 4, 1),
+            (SPOKEN, [CHUNK], 4, 1),
+            (CHAT, [CHUNK], 0, 1),
+            (CHAT, [CHUNK], 4, 1 + 4),
+            ({"db.system": "chroma"}, [DOCUMENT], 0, 1 + 2),
+            ({"db.system": "chroma"}, [DOCUMENT], 4, 1 + 2 + 4),
+            ({"gen_ai.operation.name": "retrieval", "gen_ai.retrieval.documents": '["fact"]'}, [], 4, 1),
+            ({"gen_ai.operation.name": "retrieval"}, [], 4, 1 + 4),
+        ],
+    )
+    def test_what_text_may_have_been_in_is_counted(
+        self, raw_span: Raw, attributes: dict[str, Any], events: list[RawEvent], lost_events: int, dropped: int
+    ) -> None:
+        raw = raw_span(attributes=attributes, events=events, dropped_attributes=1, dropped_events=lost_events)
+        assert normalise(raw).dropped_attributes == dropped
+
+    def test_the_count_fits_where_it_is_stored(self, raw_span: Raw) -> None:
+        most = 2**31 - 1
+        raw = raw_span(attributes=self.CHAT, events=[self.PROMPT], dropped_attributes=most, dropped_events=most)
+        assert normalise(raw).dropped_attributes == most
 
 
 class TestIdentity:

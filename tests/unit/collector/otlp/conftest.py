@@ -79,11 +79,12 @@ def to_protobuf(spans: list[dict[str, Any]], resource: dict[str, Any]) -> bytes:
             start_time_unix_nano=one["start_ns"],
             end_time_unix_nano=one["end_ns"],
             dropped_attributes_count=one["dropped_attributes"],
+            dropped_events_count=one["dropped_events"],
         )
         for key, value in one["attributes"].items():
             fill_value(span.attributes.add(key=key).value, value)
-        for name, time_ns in one["events"]:
-            span.events.add(name=name, time_unix_nano=time_ns)
+        for name, time_ns, dropped in one["events"]:
+            span.events.add(name=name, time_unix_nano=time_ns, dropped_attributes_count=dropped)
     return request.SerializeToString()
 
 
@@ -101,8 +102,12 @@ def to_json(spans: list[dict[str, Any]], resource: dict[str, Any]) -> bytes:
             "startTimeUnixNano": str(one["start_ns"]),
             "endTimeUnixNano": str(one["end_ns"]),
             "droppedAttributesCount": one["dropped_attributes"],
+            "droppedEventsCount": one["dropped_events"],
             "attributes": pairs(one["attributes"]),
-            "events": [{"name": name, "timeUnixNano": str(time_ns)} for name, time_ns in one["events"]],
+            "events": [
+                {"name": name, "timeUnixNano": str(time_ns), "droppedAttributesCount": dropped}
+                for name, time_ns, dropped in one["events"]
+            ],
         }
         for one in spans
     ]
@@ -124,6 +129,7 @@ def span_fields(now_ns: int) -> Callable[..., dict[str, Any]]:
             "start_ns": now_ns - 2_000_000_000,
             "end_ns": now_ns - 1_000_000_000,
             "dropped_attributes": 0,
+            "dropped_events": 0,
             "attributes": {},
             "events": [],
             **fields,

@@ -36,14 +36,16 @@ VALUES = st.recursive(
 
 class TestSpan:
     def test_it_arrives_with_every_field(self, decode: Decode, span_fields: Fields, now_ns: int) -> None:
-        fields = span_fields(parent_span_id="00f067aa0ba902b7", dropped_attributes=4, events=[("e", now_ns)])
+        fields = span_fields(
+            parent_span_id="00f067aa0ba902b7", dropped_attributes=4, dropped_events=5, events=[("e", now_ns, 6)]
+        )
         (span,) = decode([fields]).spans
         assert (span.trace_id, span.span_id) == (fields["trace_id"], fields["span_id"])
         assert span.parent_span_id == "00f067aa0ba902b7"
         assert (span.name, span.kind, span.scope) == ("chat", 3, "test")
         assert (span.start_ns, span.end_ns, span.complete) == (fields["start_ns"], fields["end_ns"], True)
-        assert span.dropped_attributes == 4
-        assert [(event.name, event.time_ns) for event in span.events] == [("e", now_ns)]
+        assert (span.dropped_attributes, span.dropped_events) == (4, 5)
+        assert [(one.name, one.time_ns, one.dropped_attributes) for one in span.events] == [("e", now_ns, 6)]
         assert span.resource == {"service.name": "bot"}
 
     @given(attributes=st.dictionaries(TEXT, VALUES, max_size=5))
@@ -141,7 +143,7 @@ class TestRefusal:
     def test_a_value_at_the_limits_is_kept(self, decode: Decode, span_fields: Fields) -> None:
         lists: dict[str, Any] = {"b": [["x"]], "c": ["x" * 600], "d": ["x" * 600]}
         attributes = {"a": "é" * 512, **lists, **{str(n): 1 for n in range(6)}}
-        fields = span_fields(attributes=attributes, events=[("e", 1)] * 10)
+        fields = span_fields(attributes=attributes, events=[("e", 1, 0)] * 10)
         result = decode([fields], max_attributes=10, max_attribute_bytes=1024, max_depth=3)
         assert result.spans[0].attributes == attributes
 
