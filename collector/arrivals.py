@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import orjson
 
 from collector.content import Contents, PackedContents, content_to_json
-from collector.dialects.span import NormalSpan
+from collector.dialects.span import TEXT_BITS, NormalSpan
 from collector.otlp.spans import Rejection
 from custodes.db.segments import Segment
 
@@ -52,7 +52,6 @@ DIVIDING_OPERATIONS = frozenset({"execute_tool", "invoke_agent", "invoke_workflo
 _OPERATION = SPAN_COLUMNS.index("operation") - 1
 _COUNTED_COLUMNS = 3
 _UNCOUNTED = (None,) * _COUNTED_COLUMNS
-_TEXT_BITS = (1 << 12) | (1 << 11)
 
 
 @dataclass(slots=True)
@@ -76,7 +75,7 @@ class Arrival:
     end_ns: int
     completeness: int
     is_exchange: bool
-    brings_context: bool
+    has_documents: bool
     row: tuple[object, ...]
     packed: PackedContents
     block: int
@@ -92,7 +91,18 @@ class Arrival:
     @property
     def text_rank(self) -> int:
         """How much readable text of the exchange it carries: response counts more than prompt, both more than one."""
-        return self.completeness & _TEXT_BITS
+        return self.completeness & TEXT_BITS
+
+    @property
+    def context_from_ns(self) -> int | None:
+        """From when on an exchange of its trace may use its documents; ``None`` where none may.
+
+        What a retrieval found is there when it has ended. Any other span may hold the documents of what it contains.
+        An exchange's own are for itself.
+        """
+        if not self.has_documents or self.is_exchange:
+            return None
+        return self.end_ns if self.row[_OPERATION] == "retrieval" else self.start_ns
 
     @property
     def divides(self) -> bool:
@@ -217,7 +227,7 @@ def _make_arrival(
         one.end_ns,
         one.completeness,
         one.is_exchange,
-        one.operation == "retrieval" and bool(one.retrieved_documents),
+        bool(one.retrieved_documents),
         row,
         packed,
         block,

@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import hashlib
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import orjson
 from sqlalchemy import select
 
 from collector.content import Contents, Unpacked
+from collector.contexts import CONTENT_COLUMNS, TraceContexts, TraceKey, read_trace_contexts, to_texts, unpack_rows
 from collector.dialects.events import EventMessages, combine_events, join_content, lacks_text
-from collector.dialects.exchange import ExchangeText, extract_exchange
+from collector.dialects.exchange import ExchangeText
 from collector.store_events import read_events
 from custodes.db.database import ReadTx
 from custodes.db.tables import CONTENT_OF_SPAN, content_block, exchange, span
@@ -24,8 +25,6 @@ GROUP_ATTRIBUTES = ("custodes.attr.group", "custodes.group")
 """Where the caller says to which group an exchange belongs: what the SDK writes, and the same without the SDK."""
 
 _CHUNK = 500
-_CONTENT = (content_block.c.id.label("block"), content_block.c.codec, content_block.c.key_id, content_block.c.body)
-_GONE = ExchangeText(None, None, (), frozenset({"prompt", "response", "contexts"}))
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,9 +33,9 @@ class StoredExchange:
 
     ``answers`` are the texts of the answering messages, of which ``response`` is made. ``asked`` identifies the whole
     conversation that was sent, empty when none is known: two exchanges with the same were asked the same.
-    ``contexts`` are its own documents, else those of retrieval spans of the same trace that had ended when
-    it started, latest first, at most 64; none when one of these spans has documents that cannot be read,
-    since half of what the model was given must not be taken for all of it. ``incomplete`` is a reason why its
+    ``contexts`` are its own documents, else those of other spans of the same trace (:mod:`collector.contexts`), at most
+    64; none when one of these spans has documents that cannot be read, since half of what the model was given must not
+    be taken for all of it. ``incomplete`` is a reason why its
     texts cannot be trusted to be whole, or ``None``. ``service`` is the one it first arrived as, which the
     ledger counts. ``rolled_*`` say where it sits in the roll-ups, ``None`` before it was first scored.
     ``caller_groups`` are the values of ``custodes.attr.group`` (or ``custodes.group``), at most 16, as they were sent.
@@ -109,7 +108,7 @@ def _read(tx: ReadTx, contents: Contents, *conditions: Any) -> list[StoredExchan
             span.c.output_tokens,
             span.c.dropped_attributes,
             span.c.finish_reasons,
-            *_CONTENT,
+            *CONTENT_COLUMNS,
         )
         .join(span, span.c.id == exchange.c.span_id)
         .join(content_block, content_block.c.id == CONTENT_OF_SPAN)
@@ -117,11 +116,11 @@ def _read(tx: ReadTx, contents: Contents, *conditions: Any) -> list[StoredExchan
         .order_by(exchange.c.span_id)
     )
     rows = tx.execute(statement).all()
-    unpacked = _unpack(tx, contents, [(row.project_id, row.span_key, row) for row in rows])
+    unpacked = unpack_rows(tx, contents, [(row.project_id, row.span_key, row) for row in rows])
     told = _join_events(tx, contents, rows, unpacked)
-    texts = [_to_texts(one) for one in unpacked]
-    needing = [(row.project_id, row.trace_id) for row, text in zip(rows, texts, strict=True) if not text.contexts]
-    retrieved = _read_retrievals(tx, contents, needing)
+    texts = [to_texts(one) for one in unpacked]
+    needing = {(row.project_id, row.trace_id) for row, text in zip(rows, texts, strict=True) if not text.contexts}
+    found = read_trace_contexts(tx, contents, needing)
     return [
         StoredExchange(
             span_row_id=row.span_id,
@@ -139,7 +138,7 @@ def _read(tx: ReadTx, contents: Contents, *conditions: Any) -> list[StoredExchan
             response=text.response,
             answers=text.answers,
             asked=_fingerprint(one),
-            contexts=(text.contexts or _before(retrieved[row.project_id, row.trace_id], row.start_ns))[:MAX_CONTEXTS],
+            contexts=(text.contexts or _from_trace(found, row))[:MAX_CONTEXTS],
             incomplete=_incomplete_reason(row.dropped_attributes + _dropped(told.get(place)), one, text),
             start_ns=row.start_ns,
             end_ns=row.end_ns,
@@ -153,21 +152,6 @@ def _read(tx: ReadTx, contents: Contents, *conditions: Any) -> list[StoredExchan
         )
         for place, (row, one, text) in enumerate(zip(rows, unpacked, texts, strict=True))
     ]
-
-
-def _unpack(tx: ReadTx, contents: Contents, rows: Sequence[tuple[str, bytes, Any]]) -> list[Unpacked]:
-    """Return the content of rows, given with project and span id, in order."""
-    places: defaultdict[str, list[int]] = defaultdict(list)
-    for place, (project, _, _) in enumerate(rows):
-        places[project].append(place)
-    found: dict[int, Unpacked] = {}
-    for project, numbers in places.items():
-        stored = [
-            (row.block, row.codec, row.key_id, row.body, row.trace_id, span_id)
-            for _, span_id, row in (rows[number] for number in numbers)
-        ]
-        found.update(zip(numbers, contents.unpack_spans(tx, project, stored), strict=True))
-    return [found[place] for place in range(len(rows))]
 
 
 def _join_events(
@@ -185,6 +169,11 @@ def _join_events(
             unpacked[place] = Unpacked(join_content(unpacked[place].content or {}, told))
             found[place] = told
     return found
+
+
+def _from_trace(found: Mapping[TraceKey, TraceContexts], row: Any) -> tuple[str, ...]:
+    contexts = found.get((row.project_id, row.trace_id))
+    return () if contexts is None else contexts.of(row.span_key, row.start_ns)
 
 
 def _dropped(told: EventMessages | None) -> int:
@@ -211,16 +200,6 @@ def _is_label(value: object) -> bool:
     return isinstance(value, str | int | float)
 
 
-def _to_texts(unpacked: Unpacked) -> ExchangeText:
-    """Return the texts of stored content; a damaged row must not keep its whole batch from being scored."""
-    content = unpacked.content
-    if content is None:
-        return _GONE
-    return extract_exchange(
-        content.get("input_messages", []), content.get("output_messages", []), content.get("retrieved_documents", [])
-    )
-
-
 def _fingerprint(unpacked: Unpacked) -> bytes:
     messages = (unpacked.content or {}).get("input_messages")
     if not messages:
@@ -234,45 +213,3 @@ def _incomplete_reason(dropped_attributes: int, unpacked: Unpacked, text: Exchan
     if text.unreadable:
         return "content_unreadable"
     return "attributes_dropped" if dropped_attributes > 0 else None
-
-
-def _before(retrievals: Sequence[tuple[int, ExchangeText]], start_ns: int) -> tuple[str, ...]:
-    """Return the texts of retrievals that ended before ``start_ns``, the latest retrieval first, each text once.
-
-    Empty when one of these retrievals cannot be read.
-    """
-    ended = sorted((one for one in retrievals if one[0] <= start_ns), key=lambda one: -one[0])
-    if any("contexts" in found.unreadable for _, found in ended):
-        return ()
-    return tuple(dict.fromkeys(text for _, found in ended for text in found.contexts))
-
-
-def _read_retrievals(
-    tx: ReadTx, contents: Contents, traces: Iterable[tuple[str, bytes]]
-) -> defaultdict[tuple[str, bytes], list[tuple[int, ExchangeText]]]:
-    """Return, for each (project, trace), the end and the texts of its retrieval spans."""
-    found: defaultdict[tuple[str, bytes], list[tuple[int, ExchangeText]]] = defaultdict(list)
-    by_project: defaultdict[str, set[bytes]] = defaultdict(set)
-    for project, trace_id in traces:
-        by_project[project].add(trace_id)
-    columns = (span.c.trace_id, span.c.span_id, span.c.end_ns, span.c.dropped_attributes)
-    statement = (
-        select(*columns, *_CONTENT).join(content_block, content_block.c.id == CONTENT_OF_SPAN).order_by(span.c.id)
-    )
-    for project, wanted in sorted(by_project.items()):
-        ids = sorted(wanted)
-        for start in range(0, len(ids), _CHUNK):
-            chunk = statement.where(
-                span.c.project_id == project,
-                span.c.trace_id.in_(ids[start : start + _CHUNK]),
-                span.c.operation == "retrieval",
-            )
-            rows = tx.execute(chunk).all()
-            unpacked = _unpack(tx, contents, [(project, row.span_id, row) for row in rows])
-            for row, one in zip(rows, unpacked, strict=True):
-                text = _to_texts(one)
-                if row.dropped_attributes > 0:
-                    # Documents may be among what was dropped, and half of them must not be taken for all.
-                    text = replace(text, unreadable=text.unreadable | {"contexts"})
-                found[project, row.trace_id].append((row.end_ns, text))
-    return found

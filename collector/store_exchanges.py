@@ -23,20 +23,21 @@ _COLUMNS = ("span_id", "project_id", "trace_id", "batch_id", "segment_id", "at_n
 def find_late_context(written: Iterable[Arrival], stored: Iterable[StoredExchangeRow]) -> dict[int, int]:
     """Return which of the exchanges ``stored`` earlier may use documents that only now arrived.
 
-    Maps the row number of the exchange to the request that brought the documents. Only exchanges that
-    started after the retrieval had ended can have used it.
+    Maps the row number of the exchange to the request that brought the documents. Exchanges that have documents of
+    their own use no others.
     """
-    ended: dict[tuple[str, bytes], tuple[int, int]] = {}
+    usable: dict[tuple[str, bytes], tuple[int, int]] = {}
     for arrival in written:
-        if not arrival.brings_context:
+        from_ns = arrival.context_from_ns
+        if from_ns is None:
             continue
         key = (arrival.project, arrival.trace_id)
-        earliest = ended.get(key)
-        if earliest is None or arrival.end_ns < earliest[0]:
-            ended[key] = (arrival.end_ns, arrival.request)
+        earliest = usable.get(key)
+        if earliest is None or from_ns < earliest[0]:
+            usable[key] = (from_ns, arrival.request)
     late: dict[int, int] = {}
     for row in stored:
-        found = ended.get((row.project, row.trace_id))
+        found = None if row.has_documents else usable.get((row.project, row.trace_id))
         if found is not None and row.start_ns >= found[0]:
             late[row.row_id] = found[1]
     return late

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from sqlalchemy import bindparam, select, update
 
 from collector.arrivals import DIVIDING_OPERATIONS, Arrival
+from collector.dialects.span import DOCUMENTS_BIT, TEXT_BITS
 from collector.repeats import Member, find_repeats
 from collector.store_spans import uncount_spans
 from custodes.db.database import WriteTx
@@ -16,7 +17,7 @@ from custodes.db.tables import exchange, span, trace
 
 _PAIR = 2
 _STORED_EXCHANGES = """
-SELECT exchange.span_id, exchange.project_id, exchange.trace_id, span.start_ns
+SELECT exchange.span_id, exchange.project_id, exchange.trace_id, span.start_ns, span.completeness
 FROM exchange JOIN span ON span.id = exchange.span_id WHERE NOT exchange.repeated AND exchange.trace_id IN
 """
 TraceKey = tuple[str, bytes]
@@ -30,6 +31,7 @@ class StoredExchangeRow:
     project: str
     trace_id: bytes
     start_ns: int
+    has_documents: bool
 
 
 def uncount_repeats(arrivals: Sequence[Arrival]) -> None:
@@ -61,8 +63,8 @@ def load_stored_exchanges(tx: WriteTx, arrivals: Iterable[Arrival]) -> list[Stor
     wanted = sorted({trace_id for _, trace_id in keys})
     rows = tx.select_in(_STORED_EXCHANGES, wanted)
     return [
-        StoredExchangeRow(row_id, project, bytes(trace_id), start_ns)
-        for row_id, project, trace_id, start_ns in rows
+        StoredExchangeRow(row_id, project, bytes(trace_id), start_ns, completeness & DOCUMENTS_BIT != 0)
+        for row_id, project, trace_id, start_ns, completeness in rows
         if (project, bytes(trace_id)) in keys
     ]
 
@@ -121,7 +123,7 @@ def _to_member(one: Arrival) -> Member:
 
 
 def _text_rank(completeness: int) -> int:
-    return completeness & ((1 << 12) | (1 << 11))
+    return completeness & TEXT_BITS
 
 
 def _load_family(tx: WriteTx, project: str, trace_id: bytes) -> dict[bytes, tuple[int, bytes | None, int, bool]]:

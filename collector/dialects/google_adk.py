@@ -10,7 +10,14 @@ from __future__ import annotations
 from typing import Any
 
 from collector.dialects.messages import read_json_instructions, read_json_messages
-from collector.dialects.otel_genai import FINISH_REASONS, INPUT_TOKENS, OPERATION, OUTPUT_TOKENS
+from collector.dialects.otel_genai import (
+    FINISH_REASONS,
+    INPUT_TOKENS,
+    OPERATION,
+    OUTPUT_TOKENS,
+    REQUEST_MODEL,
+    RESPONSE_MODEL,
+)
 from collector.dialects.reading import (
     Dialect,
     Reading,
@@ -48,9 +55,11 @@ def read(span: RawSpan) -> Reading:
     usage = response_body.get("usage_metadata")
     usage = usage if isinstance(usage, dict) else {}
     reason = response_body.get("finish_reason")
+    asked = first_text(attributes, (REQUEST_MODEL,)) or first_text(request_body, ("model",))
     return Reading(
         operation=_operation(span, bool(request_body)),
-        request_model=first_text(request_body, ("model",)),
+        model=first_text(attributes, (RESPONSE_MODEL,)) or first_text(response_body, ("model_version",)) or asked,
+        request_model=asked,
         input_messages=_input_messages(attributes.get(REQUEST), request, request_body) or None,
         output_messages=_output_messages(attributes.get(RESPONSE), response, response_body) or None,
         input_tokens=_tokens(first_count(attributes, INPUT_TOKENS), usage, _RESPONSE_INPUT_TOKENS),

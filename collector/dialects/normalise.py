@@ -12,7 +12,8 @@ from collector.dialects.operations import COUNTED, EXCHANGES
 from collector.dialects.reading import Dialect, Reader, Reading, Shape, first_text
 from collector.dialects.redact import is_secret_name, may_hold_credentials, redact_attributes
 from collector.dialects.registry import DIALECTS
-from collector.dialects.span import NormalSpan
+from collector.dialects.span import DOCUMENTS_BIT, PROMPT_BIT, RESPONSE_BIT, UNREADABLE_BIT, NormalSpan
+from collector.dialects.tool_results import looks_up, read_tool_documents
 from collector.otlp.builder import read_dropped, service_name
 from collector.otlp.spans import Attributes, RawSpan
 
@@ -164,6 +165,8 @@ def _to_normal(raw: RawSpan, plan: _Plan, origin: _Origin, readings: Sequence[Re
     counted = operation in COUNTED
     inputs, outputs = merged.input_messages or [], merged.output_messages or []
     documents = merged.retrieved_documents or []
+    if operation == "execute_tool" and not documents and looks_up(raw.attributes):
+        documents = read_tool_documents(raw.attributes, outputs)
     input_tokens = merged.input_tokens if counted else None
     output_tokens = merged.output_tokens if counted else None
     model = merged.model or ""
@@ -277,10 +280,10 @@ def _completeness(raw: RawSpan, contents: tuple[list[dict[str, Any]], ...], toke
     """
     flags = (raw.complete << 9) | (tokens << 8) | min(127, len(raw.attributes))
     outputs, inputs, documents = contents
-    for content, bit in ((outputs, 1 << 12), (inputs, 1 << 11), (documents, 1 << 10)):
+    for content, bit in ((outputs, RESPONSE_BIT), (inputs, PROMPT_BIT), (documents, DOCUMENTS_BIT)):
         if content:
             if holds_unreadable(content):
-                flags |= 1 << 7
+                flags |= UNREADABLE_BIT
             elif content is documents or says_something(content):
                 flags |= bit
     return flags

@@ -32,7 +32,8 @@ from collector.otlp.spans import Attributes, RawSpan
 OPERATION = "gen_ai.operation.name"
 PROVIDER = ("gen_ai.provider.name", "gen_ai.system")
 REQUEST_MODEL = "gen_ai.request.model"
-MODEL = ("gen_ai.response.model", REQUEST_MODEL)
+RESPONSE_MODEL = "gen_ai.response.model"
+MODEL = (RESPONSE_MODEL, REQUEST_MODEL)
 INPUT = "gen_ai.input.messages"
 OUTPUT = "gen_ai.output.messages"
 INSTRUCTIONS = "gen_ai.system_instructions"
@@ -49,6 +50,7 @@ COST = ("gen_ai.usage.cost", "operation.cost")
 SESSION = ("gen_ai.conversation.id",)
 USER = ("gen_ai.user", "gen_ai.request.user")
 FINISH_REASONS = "gen_ai.response.finish_reasons"
+FINISH_REASON = "gen_ai.response.finish_reason"
 TTFT_S = ("gen_ai.response.time_to_first_chunk", "gen_ai.client.operation.time_to_first_chunk")
 CHUNK_EVENTS = frozenset({"gen_ai.content.completion.chunk", "llm.content.completion.chunk"})
 
@@ -72,7 +74,8 @@ def reader_for(shape: Shape) -> Reader:
     session, user = shape.present(SESSION), shape.present(USER)
     input_tokens, output_tokens, cost = (shape.present(keys) for keys in (INPUT_TOKENS, OUTPUT_TOKENS, COST))
     has_input, has_output, has_documents = (key in shape.keys for key in (INPUT, OUTPUT, DOCUMENTS))
-    has_instructions, has_query, has_reasons = (key in shape.keys for key in (INSTRUCTIONS, QUERY, FINISH_REASONS))
+    has_instructions, has_query = (key in shape.keys for key in (INSTRUCTIONS, QUERY))
+    reasons_key = next((key for key in (FINISH_REASONS, FINISH_REASON) if key in shape.keys), None)
     ttft = shape.present(TTFT_S)
     has_chunks = not shape.events.isdisjoint(CHUNK_EVENTS)
 
@@ -84,7 +87,7 @@ def reader_for(shape: Shape) -> Reader:
         if has_query and not inputs:
             inputs = read_messages(attributes[QUERY], "user")
         outputs = read_json_messages(attributes[OUTPUT], "assistant") if has_output else []
-        reasons = read_finish_reasons(attributes[FINISH_REASONS]) if has_reasons else None
+        reasons = read_finish_reasons(attributes[reasons_key]) if reasons_key else None
         if reasons is None and has_output:
             reasons = read_finish_reasons_of(attributes[OUTPUT])
         reading = Reading(operation=_operation(attributes), input_messages=inputs or None, finish_reasons=reasons)

@@ -195,13 +195,16 @@ def is_deeper(value: Any, levels: int) -> bool:
 
 
 def read_finish_reasons(value: Value) -> list[str] | None:
-    """Return finish reasons from a list, a JSON list in text, or ``"stop, length"``; ``None`` without any."""
+    """Return finish reasons from a list, a JSON list in text, or ``"stop, length"``; ``None`` without any.
+
+    The text ``None`` is what Python clients print of having no reason.
+    """
     parsed = parse_json(value)
     if isinstance(parsed, str):
         parsed = [part.strip() for part in parsed.split(",")]
     if not isinstance(parsed, list):
         return None
-    reasons = [one[:64] for one in parsed if isinstance(one, str) and one]
+    reasons = [one[:64] for one in parsed if isinstance(one, str) and one not in ("", "None")]
     return reasons or None
 
 

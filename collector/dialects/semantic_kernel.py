@@ -7,12 +7,11 @@ logs. Source: semantic-kernel 1.45 for Python; for .NET its documentation.
 
 from __future__ import annotations
 
-from collector.dialects.otel_genai import OPERATION
+from collector.dialects.otel_genai import FINISH_REASON, OPERATION
 from collector.dialects.reading import Dialect, Reading, Shape, first_text
 from collector.otlp.spans import RawSpan
 
 _SCOPES = ("semantic_kernel", "Microsoft.SemanticKernel")
-_FINISH_REASON = ("gen_ai.response.finish_reason",)
 _COMPLETIONS = frozenset({"text_completions", "text.completions"})
 
 
@@ -23,7 +22,7 @@ def detect(shape: Shape) -> bool:
 
 def read(span: RawSpan) -> Reading:
     """Return the operation and the finish reasons, where they have names of Semantic Kernel's own."""
-    told = first_text(span.attributes, _FINISH_REASON)
+    told = first_text(span.attributes, (FINISH_REASON,))
     reasons = [part.strip().rpartition(".")[2].lower()[:64] for part in told.split(",")] if told else []
     return Reading(
         operation="text_completion" if first_text(span.attributes, (OPERATION,)) in _COMPLETIONS else None,

@@ -21,6 +21,12 @@ UNREADABLE = "unreadable"
 """The type of a part, and the member of a document, that holds text nothing could be read from."""
 
 
+RESPONSE_BIT, PROMPT_BIT, DOCUMENTS_BIT, UNREADABLE_BIT = 1 << 12, 1 << 11, 1 << 10, 1 << 7
+"""What ``NormalSpan.completeness`` tells of a span's text: what can be read of it, and that something cannot."""
+
+TEXT_BITS = RESPONSE_BIT | PROMPT_BIT
+
+
 @dataclass(slots=True)  # Not frozen: that would double the time of making one.
 class NormalSpan:
     """A span as Custodes stores and shows it, whatever vocabulary its client speaks.

@@ -11,6 +11,7 @@ from typing import Any
 from sqlalchemy import ColumnElement, Integer, Select, Subquery, and_, case, cast, exists, func, or_, select
 
 from collector.coverage import ServiceCoverage
+from collector.dialects.span import PROMPT_BIT, RESPONSE_BIT, UNREADABLE_BIT
 from collector.price_files import load_default_prices
 from collector.prices import PriceBook
 from collector.store_prices import list_prices
@@ -38,11 +39,6 @@ FUTURE_NS = DAY_NS
 
 PATIENCE_NS = MINUTE_NS
 """How long the span of a log event may take to arrive before it counts as missing."""
-
-# Where ``span.completeness`` notes what was captured; see collector.dialects.normalise.
-UNREADABLE_BIT = 1 << 7
-INPUT_BIT = 1 << 11
-OUTPUT_BIT = 1 << 12
 
 # What ``genai_event.sides`` says an event has messages for.
 _INPUT_SIDE = 1
@@ -136,10 +132,10 @@ def _traces(project: str, service: str, from_ns: int, to_ns: int) -> Select[Any]
 
 
 def _counts(project: str, newest: Subquery) -> Select[Any]:
-    on_span = and_(_has(INPUT_BIT), _has(OUTPUT_BIT))
+    on_span = and_(_has(PROMPT_BIT), _has(RESPONSE_BIT))
     anywhere = and_(
-        or_(_has(INPUT_BIT), _logged(_INPUT_SIDE)),
-        or_(_has(OUTPUT_BIT), _logged(_OUTPUT_SIDE)),
+        or_(_has(PROMPT_BIT), _logged(_INPUT_SIDE)),
+        or_(_has(RESPONSE_BIT), _logged(_OUTPUT_SIDE)),
     )
     arrived, lost = or_(on_span, anywhere), _text_lost()
     return (

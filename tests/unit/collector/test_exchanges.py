@@ -12,6 +12,7 @@ from sqlalchemy import select, update
 
 from collector.arrivals import prepare_request
 from collector.content import Contents
+from collector.dialects.normalise import normalise
 from collector.dialects.span import NormalSpan
 from collector.exchanges import StoredExchange, read_batch_exchanges, read_exchange, read_trace_exchanges
 from collector.store import StoreOutcome, store_requests
@@ -228,6 +229,64 @@ class TestContexts:
         chat = chat_span()
         found = retrieval_span("fact", start_ns=chat.start_ns - 20, end_ns=chat.start_ns - 10)
         assert read_batch(store(chat, replace(found, dropped_attributes=30)))[0].contexts == ()
+
+    @pytest.mark.parametrize("kind", ["CHAIN", "AGENT"])
+    def test_those_of_what_it_lies_in_follow(
+        self, store: Store, read_batch: Read, chat_span: Chat, retrieval_span: Chat, raw_span: Any, kind: str
+    ) -> None:
+        chat = chat_span(parent_span_id="2" * 16)
+        around: dict[str, int] = {"start_ns": chat.start_ns - 100, "end_ns": chat.end_ns + 100}
+
+        def holder(n: int, parent: int | None, text: str, **times: int) -> NormalSpan:
+            attributes = {"openinference.span.kind": kind, "retrieval.documents.0.document.content": text}
+            parent_id = None if parent is None else f"{parent}" * 16
+            ids: dict[str, Any] = {"span_id": f"{n}" * 16, "parent_span_id": parent_id}
+            return normalise(raw_span(attributes=attributes, **ids, **(times or around)))
+
+        between = normalise(raw_span(span_id="2" * 16, parent_span_id="3" * 16, **around))
+        found = retrieval_span("found", start_ns=chat.start_ns - 20, end_ns=chat.start_ns - 10)
+        spans = [
+            holder(3, 4, "near"),
+            holder(4, 3, "far"),  # As does a client whose spans go in circles.
+            holder(5, 4, "beside it"),
+            holder(6, 4, "done before", start_ns=chat.start_ns - 5, end_ns=chat.start_ns - 1),
+        ]
+        (one,) = read_batch(store(chat, between, found, *spans))
+        assert one.contexts == ("done before", "found", "near", "far")
+        (lone,) = read_batch(store(replace(chat, trace_id="1" * 32), replace(spans[2], trace_id="1" * 32)))
+        assert lone.contexts == ()
+
+    def test_what_it_lies_in_gives_none_when_that_was_cut_off_or_lost_attributes(
+        self, store: Store, read_batch: Read, chat_span: Chat
+    ) -> None:
+        agent: dict[str, Any] = {"gen_ai.operation.name": "invoke_agent"}
+
+        def contexts(trace: str, documents: str, dropped: int) -> tuple[str, ...]:
+            chat = chat_span(trace_id=trace * 32, parent_span_id="2" * 16)
+            parent = chat_span(
+                None, None, trace_id=trace * 32, span_id="2" * 16, start_ns=chat.start_ns - 1, end_ns=chat.end_ns + 1,
+                attributes={**agent, "custodes.documents": documents}, dropped_attributes=dropped,
+            )  # fmt: skip
+            return read_batch(store(chat, parent))[0].contexts
+
+        assert contexts("a", '["fact"]', 0) == ("fact",)
+        assert contexts("b", '["fact"]', 1) == ()
+        assert contexts("c", '["fa', 0) == ()
+
+    def test_those_of_another_call_are_not_its_own(self, store: Store, read_batch: Read, chat_span: Chat) -> None:
+        chat = chat_span()
+        other = chat_span(
+            span_id="1" * 16, attributes={"custodes.documents": '["fact"]'}, start_ns=1, end_ns=chat.start_ns - 1
+        )
+        assert [one.contexts for one in read_batch(store(chat, other))] == [("fact",), ()]
+
+    def test_those_of_another_telling_of_the_same_call_are(
+        self, store: Store, read_batch: Read, chat_span: Chat
+    ) -> None:
+        outer = chat_span(None, "Hi.", attributes={"custodes.documents": '["fact"]'})
+        inner = chat_span(span_id="1" * 16, parent_span_id=outer.span_id)
+        (one,) = read_batch(store(outer, inner))
+        assert (one.span_id, one.contexts) == (inner.span_id, ("fact",))
 
     def test_they_are_at_most_64(self, store: Store, read_batch: Read, chat_span: Chat, retrieval_span: Chat) -> None:
         chat = chat_span()

@@ -58,6 +58,21 @@ class TestCall:
         span = read(REQUEST, RESPONSE, **told)
         assert (span.input_tokens, span.finish_reasons) == (30, ["max_tokens"])
 
+    @pytest.mark.parametrize(
+        ("response", "told", "model", "deployment"),
+        [
+            ({}, {}, "gemini", "gemini"),
+            ({"model_version": "gemini-002"}, {}, "gemini-002", "gemini"),
+            ({}, {"gen_ai.request.model": "told"}, "told", "told"),
+            ({"model_version": "gemini-002"}, {"gen_ai.response.model": "answered"}, "answered", "gemini"),
+        ],
+    )
+    def test_the_model_is_in_the_bodies_where_the_span_names_none(
+        self, read: Read, response: dict[str, Any], told: dict[str, Any], model: str, deployment: str
+    ) -> None:
+        span = read(REQUEST, {**RESPONSE, **response}, **told)
+        assert (span.model, span.deployment) == (model, deployment)
+
     def test_calls_and_answers_of_tools_become_parts(self, read: Read) -> None:
         called = {"function_call": {"id": "c1", "name": "find", "args": {"q": 1}}}
         answered = {"function_response": {"id": "c1", "name": "find", "response": {"found": 1}}}

@@ -128,6 +128,11 @@ class TestFields:
     def test_finish_reasons_are_read_in_every_form(self, read: Read, value: Any, expected: list[str]) -> None:
         assert read(operation__name="chat", response__finish_reasons=value).finish_reasons == expected
 
+    def test_a_single_finish_reason_is_read_where_there_is_no_list(self, read: Read) -> None:
+        assert read(operation__name="chat", response__finish_reason="stop").finish_reasons == ["stop"]
+        both = {"response__finish_reason": "stop", "response__finish_reasons": ["length"]}
+        assert read(operation__name="chat", **both).finish_reasons == ["length"]
+
     def test_a_finish_reason_on_the_message_is_the_fallback(self, read: Read) -> None:
         output = [{"role": "assistant", "parts": [], "finish_reason": "stop"}]
         assert read(operation__name="chat", output__messages=output).finish_reasons == ["stop"]

@@ -129,7 +129,7 @@ class TestRefusal:
             ({"attributes": {"a": [None] * 600}}, "attribute_too_long"),
             ({"attributes": {"a": [[["x"]]]}}, "too_deep"),
             ({"attributes": {"a": {"b": {"c": {"d": 1}}}}}, "too_deep"),
-            ({"events": [("e", 1)] * 11}, "too_many_events"),
+            ({"events": [("e", 1, 0)] * 11}, "too_many_events"),
         ],
     )
     def test_one_bad_span_is_refused_alone(

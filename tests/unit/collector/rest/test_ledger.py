@@ -12,11 +12,10 @@ from sqlalchemy import select
 
 from collector.arrivals import prepare_request
 from collector.dialects.normalise import normalise
-from collector.dialects.span import NormalSpan
+from collector.dialects.span import PROMPT_BIT, RESPONSE_BIT, UNREADABLE_BIT, NormalSpan
 from collector.otlp.spans import RawSpan, Rejection
 from collector.price_rows import Price
 from collector.rest.queries import coverage
-from collector.rest.queries.coverage import INPUT_BIT, OUTPUT_BIT, UNREADABLE_BIT
 from collector.store import store_requests
 from collector.store_prices import put_prices
 from custodes.db.tables import exchange, genai_event, score
@@ -278,15 +277,15 @@ class TestCoverage:
     def test_the_bits_it_reads_are_the_ones_the_dialects_write(
         self, chat_span: Chat, raw_span: Callable[..., RawSpan]
     ) -> None:
-        both = INPUT_BIT | OUTPUT_BIT
+        both = PROMPT_BIT | RESPONSE_BIT
         assert chat_span("a", "b").completeness & both == both
-        assert chat_span("a", None).completeness & both == INPUT_BIT
-        assert chat_span(None, "b").completeness & both == OUTPUT_BIT
+        assert chat_span("a", None).completeness & both == PROMPT_BIT
+        assert chat_span(None, "b").completeness & both == RESPONSE_BIT
         assert normalise(raw_span()).completeness & (both | UNREADABLE_BIT) == 0
         assert chat_span("a", "b").completeness & UNREADABLE_BIT == 0
         assert normalise(raw_span(attributes=dict.fromkeys(map(str, range(255))))).completeness & UNREADABLE_BIT == 0
         cut = chat_span("a", None, attributes=CUT_OFF).completeness
-        assert cut & (both | UNREADABLE_BIT) == INPUT_BIT | UNREADABLE_BIT
+        assert cut & (both | UNREADABLE_BIT) == PROMPT_BIT | UNREADABLE_BIT
 
 
 class TestModels:
