@@ -151,6 +151,6 @@ def _read_parents(tx: ReadTx, project: str, trace_ids: Sequence[bytes]) -> dict[
     columns = (span.c.trace_id, span.c.span_id, span.c.parent_span_id)
     statement = select(*columns).where(span.c.project_id == project, span.c.trace_id.in_(trace_ids))
     found: defaultdict[bytes, dict[bytes, bytes]] = defaultdict(dict)
-    for trace_id, span_id, parent in tx.execute(statement.where(span.c.parent_span_id.is_not(None))):
-        found[trace_id][span_id] = parent
+    for row in tx.execute(statement.where(span.c.parent_span_id.is_not(None))):
+        found[row.trace_id][row.span_id] = row.parent_span_id
     return found

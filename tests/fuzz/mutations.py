@@ -1,8 +1,9 @@
 """Structured mutations of recorded requests: still OTLP mostly, but with everything in the wrong place.
 
 A mutated body mixes what real clients sent: attributes wander between spans and dialects, values change type, JSON
-inside attributes is cut, nested and encoded again, ids and times take their worst values. Some bodies are then damaged
-byte by byte, or compressed wrongly. Everything follows from one seed.
+inside attributes is cut, nested and encoded again, ids and times take their worst values. Logs and metrics are bent the
+same way. Some bodies are then damaged byte by byte, or compressed wrongly; a few hold megabytes. Everything follows
+from one seed.
 """
 
 from __future__ import annotations
@@ -18,12 +19,18 @@ from pathlib import Path
 from typing import Any
 
 import zstandard
+from google.protobuf import json_format
+from google.protobuf.message import Message
+from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsServiceRequest
+from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import ExportMetricsServiceRequest
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 from opentelemetry.proto.common.v1.common_pb2 import AnyValue, KeyValue
 from opentelemetry.proto.trace.v1.trace_pb2 import Span
 
 PROTOBUF, JSON = "application/x-protobuf", "application/json"
-_MAX_BODY = 64 * 1024
+_MAX_BODY, _LARGEST_BODY = 64 * 1024, 4 * 1024 * 1024
+_LARGE = 0.01
+_HOLDERS = {"/v1/logs": ExportLogsServiceRequest, "/v1/metrics": ExportMetricsServiceRequest}
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,22 +71,61 @@ class Mutator:
         """Return the next case."""
         rng = self._rng
         if rng.random() < 0.08:
-            path, body = rng.choice(self._signals)
-            return self._pack(path, self._damage(body, always=True), PROTOBUF)
+            return self._next_signal()
         request = ExportTraceServiceRequest()
         request.CopyFrom(rng.choice(self._traces))
         if rng.random() < 0.6:
             _renew(request, rng)
         for _ in range(rng.randint(1, 8)):
             self._edit(request)
+        if rng.random() < _LARGE:
+            self._enlarge(request)
         if rng.random() < 0.3:
             text = json.dumps(self._bend(_to_json(request)), allow_nan=True).encode()
             return self._pack("/v1/traces", self._damage(text), JSON)
         return self._pack("/v1/traces", self._damage(request.SerializeToString()), PROTOBUF)
 
+    def _next_signal(self) -> Case:
+        """Return a request of logs or metrics, bent in its structure or damaged in its bytes."""
+        rng = self._rng
+        path, body = rng.choice(self._signals)
+        request = _HOLDERS[path].FromString(body)
+        for _ in range(rng.randint(0, 4)):
+            pairs = _pairs_in(request)
+            if pairs:
+                pair = rng.choice(pairs)
+                pair.value.CopyFrom(self._value(0))
+                if rng.random() < 0.2:
+                    pair.key = rng.choice(self._keys)
+        if rng.random() < 0.5:
+            text = json.dumps(self._bend(json_format.MessageToDict(request)), allow_nan=True).encode()
+            return self._pack(path, self._damage(text), JSON)
+        return self._pack(path, self._damage(request.SerializeToString(), always=rng.random() < 0.5), PROTOBUF)
+
+    def _enlarge(self, request: ExportTraceServiceRequest) -> None:
+        """Make a request large: by many spans, by many attributes, or by long texts."""
+        rng = self._rng
+        spans = list(_spans(request))
+        if not spans:
+            return
+        span, way, times = rng.choice(spans), rng.randrange(3), rng.choice([10, 100, 1_000])
+        if way == 0:
+            for _ in range(times):
+                copy = request.resource_spans[0].scope_spans.add().spans.add()
+                copy.CopyFrom(span)
+                copy.span_id = rng.randbytes(8)
+        elif way == 1:
+            for number in range(times):
+                pair = span.attributes.add(key=f"{rng.choice(self._keys)}.{number}")
+                pair.value.CopyFrom(self._value(0))
+        else:
+            for pair in span.attributes:
+                if pair.value.HasField("string_value"):
+                    pair.value.string_value *= times
+
     def _pack(self, path: str, body: bytes, content_type: str) -> Case:
         rng = self._rng
-        body = body[:_MAX_BODY]
+        body = body[: _LARGEST_BODY if rng.random() < 2 * _LARGE or len(body) > 4 * _MAX_BODY else _MAX_BODY]
         encoding = None
         if rng.random() < 0.15:
             encoding = rng.choice(["gzip", "deflate", "zstd"])
@@ -175,7 +221,7 @@ class Mutator:
             span.status.code = rng.choice([-1, 0, 2, 3, 2**31 - 1])  # type: ignore[assignment]
             span.status.message = self._spoiled("Ünfug \x00")
         else:
-            span.dropped_attributes_count = rng.choice([0, 1, 2**32 - 1])
+            span.dropped_attributes_count, span.dropped_events_count = rng.choice([(0, 1), (1, 0), (2**32 - 1,) * 2])
 
     def _spoil_times(self, _: ExportTraceServiceRequest, span: Span) -> None:
         values = [0, 1, 2**63 - 1, 2**63, 2**64 - 1, span.start_time_unix_nano, span.end_time_unix_nano]
@@ -273,6 +319,17 @@ def _spans(request: ExportTraceServiceRequest) -> Sequence[Span]:
     return [span for group in request.resource_spans for scope in group.scope_spans for span in scope.spans]
 
 
+def _pairs_in(message: Message) -> list[KeyValue]:
+    """Return every attribute in a message, and those inside its parts."""
+    found: list[KeyValue] = []
+    for field, value in message.ListFields():
+        if field.message_type is None:
+            continue
+        for one in value if field.is_repeated else [value]:
+            found += [one] if isinstance(one, KeyValue) else _pairs_in(one)
+    return found
+
+
 def _renew(request: ExportTraceServiceRequest, rng: random.Random) -> None:
     """Give every trace another id, so that its spans are new to whoever saw it before."""
     fresh: dict[bytes, bytes] = {}
@@ -315,6 +372,7 @@ def _span_to_json(span: Span) -> dict[str, Any]:
         ],
         "status": {"code": span.status.code, "message": span.status.message},
         "droppedAttributesCount": span.dropped_attributes_count,
+        "droppedEventsCount": span.dropped_events_count,
     }
 
 

@@ -112,9 +112,9 @@ class Target:
         self.outcomes["times read back"] += 1
 
 
-def _peak_mib() -> float:
-    """Return this process's peak memory; what ``getrusage`` says counts that of the process which started it."""
-    lines = Path("/proc/self/status").read_text(encoding="ascii").splitlines()
+def peak_mib(process: int | str = "self") -> float:
+    """Return a process's peak memory; what ``getrusage`` says counts that of the process which started it."""
+    lines = Path(f"/proc/{process}/status").read_text(encoding="ascii").splitlines()
     return int(next(line for line in lines if line.startswith("VmHWM:")).split()[1]) / 1024
 
 
@@ -143,14 +143,14 @@ def main() -> int:
         finally:
             target.intake.stop()
             target.database.dispose()
-    peak_mib = _peak_mib()
+    peak = peak_mib()
     for name, n in sorted(target.outcomes.items()):
         print(f"{n:>12,} {name}")
     if failed := target.failed_dialects():
         print(f"dialects failed, seed {arguments.seed}: {', '.join(failed)}; the log says where", file=sys.stderr)
         return 1
-    print(f"{arguments.cases:,} cases in {time.monotonic() - began:,.0f} s, peak memory {peak_mib:,.0f} MiB")
-    if peak_mib > _MAX_PEAK_MIB:
+    print(f"{arguments.cases:,} cases in {time.monotonic() - began:,.0f} s, peak memory {peak:,.0f} MiB")
+    if peak > _MAX_PEAK_MIB:
         print(f"more than {_MAX_PEAK_MIB} MiB of memory were used", file=sys.stderr)
         return 1
     return 0
