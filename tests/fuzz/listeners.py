@@ -47,7 +47,7 @@ class Listeners:
         self._rng = random.Random(seed)
         self._client = httpx.Client(base_url=url, timeout=60, trust_env=False)
         self._channel = grpc.insecure_channel(grpc_address, options=[("grpc.enable_retries", 0)])
-        self._calls = {path: self._channel.unary_unary(method) for path, method in _METHODS.items()}
+        self._calls: dict[str, Any] = {path: self._channel.unary_unary(method) for path, method in _METHODS.items()}
         self.outcomes: Counter[str] = Counter()
 
     def send(self, case: Case) -> None:

@@ -30,7 +30,7 @@ from opentelemetry.proto.trace.v1.trace_pb2 import Span
 PROTOBUF, JSON = "application/x-protobuf", "application/json"
 _MAX_BODY, _LARGEST_BODY = 64 * 1024, 4 * 1024 * 1024
 _LARGE = 0.01
-_HOLDERS = {"/v1/logs": ExportLogsServiceRequest, "/v1/metrics": ExportMetricsServiceRequest}
+_HOLDERS: dict[str, type[Message]] = {"/v1/logs": ExportLogsServiceRequest, "/v1/metrics": ExportMetricsServiceRequest}
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,7 +89,8 @@ class Mutator:
         """Return a request of logs or metrics, bent in its structure or damaged in its bytes."""
         rng = self._rng
         path, body = rng.choice(self._signals)
-        request = _HOLDERS[path].FromString(body)
+        request = _HOLDERS[path]()
+        request.ParseFromString(body)
         for _ in range(rng.randint(0, 4)):
             pairs = _pairs_in(request)
             if pairs:
