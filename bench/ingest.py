@@ -3,18 +3,20 @@
 The collector runs as ``custodes serve`` with its defaults: keys are checked, text is encrypted, every answer waits for
 the commit. The ceiling is measured in the same run, in this process and on one thread: parsing the same bodies with
 upb, walking every attribute, and inserting rows of the same size into a bare SQLite table. What counts is the ratio.
+``http, masked`` replaces every kind of personal data that is recognised before text is stored.
 ``BENCH_SPANS`` sets how many spans each figure rests on.
 """
 
 from __future__ import annotations
 
+import json
 import os
 import random
 import sqlite3
 import statistics
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -25,6 +27,7 @@ from bench.corpus import SPANS_PER_TRACE, make_body, make_texts
 from bench.measurement import Measurement
 from bench.processes import Collector, Keys, running_collectors
 from bench.senders import Load, Sent, Transport, send_all
+from recognisers import KINDS
 
 TRACES_PER_BODY = 128
 SPANS_PER_BODY = TRACES_PER_BODY * SPANS_PER_TRACE
@@ -43,21 +46,25 @@ def measure() -> list[Measurement]:
         rate, measured = _measure_sqlite(transport, spans)
         found += measured
         found.append(Measurement(f"{transport}: of the ceiling", rate / ceiling, "×"))
+    found += _measure_sqlite("http", spans, "http, masked", {"CUSTODES_PRIVACY__MASK": json.dumps(list(KINDS))})[1]
     found += _measure_postgres(spans)
     return found
 
 
-def _measure_sqlite(transport: Transport, spans: int) -> tuple[float, list[Measurement]]:
+def _measure_sqlite(
+    transport: Transport, spans: int, name: str = "", settings: Mapping[str, str] | None = None
+) -> tuple[float, list[Measurement]]:
+    name = name or transport
     with (
         tempfile.TemporaryDirectory(prefix="custodes-bench-") as folder,
-        running_collectors(Path(folder), 1, {}) as (collectors, keys),
+        running_collectors(Path(folder), 1, dict(settings or {})) as (collectors, keys),
     ):
-        rate, found = _measure_load(transport, transport, collectors, keys, spans)
+        rate, found = _measure_load(transport, name, collectors, keys, spans)
         database = Path(folder) / "custodes.db"
         stored = _count_stored(collectors[0], keys)
         with sqlite3.connect(database) as connection:
             connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
-        found.append(Measurement(f"{transport}: disk", database.stat().st_size / stored, "bytes/span"))
+        found.append(Measurement(f"{name}: disk", database.stat().st_size / stored, "bytes/span"))
         return rate, found
 
 

@@ -12,9 +12,16 @@ import orjson
 from sqlalchemy import select
 
 from collector.content import Contents, Unpacked
-from collector.contexts import CONTENT_COLUMNS, TraceContexts, TraceKey, read_trace_contexts, to_texts, unpack_rows
 from collector.dialects.events import EventMessages, combine_events, join_content, lacks_text
 from collector.dialects.exchange import ExchangeText
+from collector.store_contexts import (
+    CONTENT_COLUMNS,
+    TraceContexts,
+    TraceKey,
+    read_trace_contexts,
+    to_texts,
+    unpack_rows,
+)
 from collector.store_events import read_events
 from custodes.db.database import ReadTx
 from custodes.db.tables import CONTENT_OF_SPAN, content_block, exchange, span
@@ -33,10 +40,10 @@ class StoredExchange:
 
     ``answers`` are the texts of the answering messages, of which ``response`` is made. ``asked`` identifies the whole
     conversation that was sent, empty when none is known: two exchanges with the same were asked the same.
-    ``contexts`` are its own documents, else those of other spans of the same trace (:mod:`collector.contexts`), at most
-    64; none when one of these spans has documents that cannot be read, since half of what the model was given must not
-    be taken for all of it. ``incomplete`` is a reason why its
-    texts cannot be trusted to be whole, or ``None``. ``service`` is the one it first arrived as, which the
+    ``contexts`` are its own documents, else those of other spans of its trace (:mod:`collector.store_contexts`), at
+    most 64; none when one of these spans has documents that cannot be read, since half of what the model was given must
+    not be taken for all of it. ``incomplete`` is a reason why its texts cannot be trusted to be whole, or ``None``.
+    ``service`` is the one it first arrived as, which the
     ledger counts. ``rolled_*`` say where it sits in the roll-ups, ``None`` before it was first scored.
     ``caller_groups`` are the values of ``custodes.attr.group`` (or ``custodes.group``), at most 16, as they were sent.
     """

@@ -6,7 +6,6 @@ import ipaddress
 import re
 from typing import Final
 
-from recognisers.outline import Outline
 from recognisers.recogniser import Found, Recogniser, starting_with
 
 _DOMAIN: Final = re.compile(r"@((?:[^\W_](?:[\w-]{0,61}[^\W_])?\.){1,8}([^\W\d_]{2,24}))(?![\w@-]|:[\w~/])")
@@ -99,14 +98,15 @@ def _is_address(text: str) -> bool:
     return not (address.is_loopback or address.is_unspecified)
 
 
-def _may_hold_mac(seen: Outline) -> bool:
-    return seen.raw.count(b":") > 4 or seen.raw.count(b"-") > 4
-
+_PHONE_HINT: Final = (
+    r"\+[1-9](?:[ .()/-]{0,2}[0-9]){7}|00[1-9][0-9]{0,2}[ /-]|[2-9][0-9]{2}[ .-][0-9]{4}"
+    r"|0[1-9][0-9]{1,4}\)?[ /-][0-9]{3}"
+)
 
 CONTACTS: Final = (
-    Recogniser("email", "email", 6, lambda seen: b"@" in seen.raw, find_emails),
-    Recogniser("mac", "mac_address", 17, _may_hold_mac, find_macs),
-    Recogniser("phone", "phone", 8, lambda seen: b"0" * 8 in seen.dense, find_phones, "six_digits"),
-    Recogniser("ipv4", "ip", 7, lambda seen: b"0.0" in seen.shape, find_ipv4),
-    Recogniser("ipv6", "ip", 6, lambda seen: seen.raw.count(b":") > 2, find_ipv6),
+    Recogniser("email", "email", 6, r"[^\s@]@[^\s@]+\.[^\s@]", find_emails),
+    Recogniser("mac", "mac_address", 17, r"[0-9A-Fa-f]{2}(?:(?::[0-9A-Fa-f]{2}){5}|(?:-[0-9A-Fa-f]{2}){5})", find_macs),
+    Recogniser("phone", "phone", 8, _PHONE_HINT, find_phones, "six_digits"),
+    Recogniser("ipv4", "ip", 7, r"[0-9](?:\.[0-9]{1,3}){3}", find_ipv4),
+    Recogniser("ipv6", "ip", 6, r"[0-9A-Fa-f]:(?:[0-9A-Fa-f]{0,4}:){2}[0-9A-Fa-f]", find_ipv6),
 )

@@ -7,7 +7,7 @@ from types import MappingProxyType
 from typing import Final
 
 from recognisers.checksums import passes_base58, passes_bech32, passes_luhn, passes_mod97
-from recognisers.recogniser import Found, Recogniser, starting_with
+from recognisers.recogniser import HINT_START, Found, Recogniser, starting_with
 
 _CARD: Final = re.compile(starting_with("[0-9]") + r"(?:[ -]?[0-9]){12,18}")
 _CARD_STARTS: Final = re.compile(
@@ -79,8 +79,8 @@ def _is_segwit(address: str) -> bool:
 
 
 MONEY: Final = (
-    Recogniser("iban", "iban", 15, lambda seen: b"AA00" in seen.shape, find_ibans),
-    Recogniser("card", "card", 13, lambda seen: b"0" * 13 in seen.dense, find_cards, "six_digits"),
-    Recogniser("bitcoin", "crypto_wallet", 26, lambda seen: True, find_bitcoin, "long_run"),
-    Recogniser("ethereum", "crypto_wallet", 42, lambda seen: b"0x" in seen.raw, find_ethereum),
+    Recogniser("iban", "iban", 15, r"[A-Z]{2}[0-9]{2} ?[A-Z0-9]{4}", find_ibans),
+    Recogniser("card", "card", 13, HINT_START + "[2-6](?:[ -]?[0-9]){12}", find_cards, "six_digits"),
+    Recogniser("bitcoin", "crypto_wallet", 26, r"[1-9A-HJ-NP-Za-km-z]{26}|(?i:bc1[02-9ac-hj-np-z]{8})", find_bitcoin),
+    Recogniser("ethereum", "crypto_wallet", 42, "0x[0-9A-Fa-f]{8}", find_ethereum),
 )

@@ -29,7 +29,6 @@ from recognisers.checksums import (
     passes_tfn,
     passes_verhoeff,
 )
-from recognisers.outline import Outline
 from recognisers.recogniser import Found, Recogniser
 
 _REACH: Final = 40
@@ -42,18 +41,20 @@ _GROUPED: Final = r"(?<![\w.@/+-])[0-9](?:[ .-]?[0-9]){%d}(?![\w@]|[.-][0-9])"
 
 @dataclass(frozen=True, slots=True)
 class _Named:
-    """``hints`` are words of ASCII letters, in lower case, of which one stands in every text that ``word`` matches."""
+    """``hints`` are runs of ASCII letters of which one stands in every text that ``word`` matches."""
 
     name: str
     kind: str
     shortest: int
-    hints: frozenset[bytes]
+    hints: tuple[str, ...]
     word: re.Pattern[str]
     value: re.Pattern[str]
     check: Callable[[str], bool]
 
-    def may_hold(self, seen: Outline) -> bool:
-        return not self.hints.isdisjoint(seen.words)
+    @property
+    def hint(self) -> str:
+        """One of the hints as a whole word; before it may stand what JSON makes of a line break."""
+        return rf"(?i:(?:^|[^a-z]|\\[bfnrt]|\\u[0-9a-f]{{4}})(?:{'|'.join(self.hints)})(?:[^a-z]|$))"
 
     def find(self, text: str) -> Found:
         words = list(self.word.finditer(text))
@@ -73,8 +74,8 @@ def _word(*words: str) -> re.Pattern[str]:
     return re.compile(rf"(?<!\w)(?:{'|'.join(words)})(?![a-z])", re.IGNORECASE | re.ASCII)
 
 
-def _hints(words: str) -> frozenset[bytes]:
-    return frozenset(words.encode().split())
+def _hints(words: str) -> tuple[str, ...]:
+    return tuple(words.split())
 
 
 def _any(_: str) -> bool:
@@ -248,9 +249,9 @@ NAMED_NUMBERS: Final = tuple(
         one.name,
         one.kind,
         one.shortest,
-        one.may_hold,
+        one.hint,
         one.find,
-        "nothing" if one.name in _FEW_DIGITS else "six_digits",
+        "two_digits" if one.name in _FEW_DIGITS else "six_digits",
     )
     for one in _NAMED
 )

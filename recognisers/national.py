@@ -21,8 +21,7 @@ from recognisers.checksums import (
     passes_rut,
     passes_verhoeff,
 )
-from recognisers.outline import Outline
-from recognisers.recogniser import END, Found, Needs, Recogniser, starting_with
+from recognisers.recogniser import END, HINT_START, Found, Needs, Recogniser, starting_with
 
 _DIGIT: Final = starting_with("[0-9]")
 _SSN: Final = re.compile(_DIGIT + r"[0-9]{2}-(?!00)[0-9]{2}-(?!0000)[0-9]{4}(?![\w@-])")
@@ -102,47 +101,45 @@ def _digits_pass(check: Callable[[str], bool]) -> Callable[[str], bool]:
     return lambda value: check(only_digits(value))
 
 
-def _shape(*forms: bytes) -> Callable[[Outline], bool]:
-    return lambda seen: any(form in seen.shape for form in forms)
-
-
 def _national(
-    name: str, shortest: int, forms: tuple[bytes, ...], find: Callable[[str], Found], needs: Needs = "six_digits"
+    name: str, shortest: int, forms: tuple[str, ...], find: Callable[[str], Found], needs: Needs = "six_digits"
 ) -> Recogniser:
-    return Recogniser(name, "national_id", shortest, _shape(*forms), find, needs)
+    """Return a recogniser of values that hold one of ``forms``: ``A`` is a capital letter, ``0`` a digit."""
+    hint = "|".join(re.escape(form).replace("A", "[A-Z]").replace("0", "[0-9]") for form in forms)
+    return Recogniser(name, "national_id", shortest, hint, find, needs)
 
 
 NATIONAL: Final = (
-    _national("us_ssn", 11, (b"000-00-0000",), find_us_ssn),
-    _national("es_dni", 9, (b"0000000A", b"0000000-A"), find_es_dni),
-    _national("it_fiscal_code", 16, (b"AAAAAA",), _checked(_FISCAL, passes_fiscal_code), "nothing"),
+    _national("us_ssn", 11, ("000-00-0000",), find_us_ssn),
+    _national("es_dni", 9, ("0000000A", "0000000-A"), find_es_dni),
+    _national("it_fiscal_code", 16, ("AAAAAA",), _checked(_FISCAL, passes_fiscal_code), "nothing"),
     Recogniser(
         "fr_nir",
         "national_id",
         15,
-        lambda seen: b"0" * 15 in seen.dense,
+        HINT_START + "[12](?: ?[0-9]){14}",
         _checked(_NIR, lambda value: passes_nir(only_digits(value)[:13], only_digits(value)[13:])),
         "six_digits",
     ),
-    _national("br_cpf", 14, (b"000.000.000-00",), _checked(_CPF, _digits_pass(passes_cpf))),
-    _national("fi_hetu", 11, (b"000000-000", b"000000+000", b"000000A000"), find_fi_hetu),
+    _national("br_cpf", 14, ("000.000.000-00",), _checked(_CPF, _digits_pass(passes_cpf))),
+    _national("fi_hetu", 11, ("000000-000", "000000+000", "000000A000"), find_fi_hetu),
     _national(
         "se_personnummer",
         11,
-        (b"000000-0000", b"000000+0000"),
+        ("000000-0000", "000000+0000"),
         _checked(_PERSONNUMMER, lambda value: passes_luhn(only_digits(value)[-10:])),
     ),
-    _national("cz_birth_number", 11, (b"000000/0000",), _checked(_BIRTH_NUMBER, _digits_pass(passes_birth_number))),
-    _national("be_national_number", 15, (b"00.00.00-000.00",), _checked(_BELGIAN, _digits_pass(passes_belgian))),
-    _national("ch_ahv", 16, (b"000.0000.0000.00",), _checked(_AHV, _digits_pass(passes_ahv))),
+    _national("cz_birth_number", 11, ("000000/0000",), _checked(_BIRTH_NUMBER, _digits_pass(passes_birth_number))),
+    _national("be_national_number", 15, ("00.00.00-000.00",), _checked(_BELGIAN, _digits_pass(passes_belgian))),
+    _national("ch_ahv", 16, ("000.0000.0000.00",), _checked(_AHV, _digits_pass(passes_ahv))),
     _national(
         "cl_rut",
         11,
-        (b"0.000.000-",),
+        ("0.000.000-",),
         _checked(_RUT, lambda value: passes_rut(only_digits(value[:-2]), value[-1])),
     ),
-    _national("in_aadhaar", 14, (b"0000 0000 0000",), _checked(_AADHAAR, _digits_pass(passes_verhoeff))),
-    _national("uk_nino", 13, (b"AA 00 00 00 A",), find_uk_nino),
-    _national("kr_rrn", 14, (b"000000-0000000",), _checked(_RRN, lambda _: True)),
-    _national("mx_curp", 18, (b"AAAA000000AAAAAA",), _checked(_CURP, passes_curp)),
+    _national("in_aadhaar", 14, ("0000 0000 0000",), _checked(_AADHAAR, _digits_pass(passes_verhoeff))),
+    _national("uk_nino", 13, ("AA 00 00 00 A",), find_uk_nino),
+    _national("kr_rrn", 14, ("000000-0000000",), _checked(_RRN, lambda _: True)),
+    _national("mx_curp", 18, ("AAAA000000AAAAAA",), _checked(_CURP, passes_curp)),
 )

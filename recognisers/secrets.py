@@ -10,10 +10,10 @@ from __future__ import annotations
 import math
 import re
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from types import MappingProxyType
 from typing import Final
 
-from recognisers.outline import Outline
 from recognisers.recogniser import Found, Recogniser
 
 SECRET: Final = "secret"
@@ -81,7 +81,6 @@ _STEMS: Final[tuple[tuple[str, re.Pattern[str] | None], ...]] = (
     ("key", re.compile(r"(?:api|access|secret|private|encryption|signing|auth|master|account)[_ -]?\Z")),
     ("token", re.compile(r"(?:api|access|auth|refresh|session|bearer|bot|secret)[_ -]?\Z")),
 )  # fmt: skip
-_STEM_HINTS: Final = tuple(stem.encode()[:5] for stem, _ in _STEMS)
 _ASSIGNED: Final = re.compile(
     r"(?:word|wd|phrase|code|wort|e|s)?(?:[_ -]?(?:access)?[_ -]?key)?[\"'`)\]]{0,2} {0,3}"
     r"(?:=>?|:=?| is| lautet| es| est) {0,3}[\"'`]?([^\s\"'`,;<>()\[\]{}]{8,200})",
@@ -177,38 +176,32 @@ def _find_marked(pattern: re.Pattern[str], *, mixed: bool) -> Callable[[str], Fo
     return find
 
 
-def _hints(*hints: str) -> Callable[[Outline], bool]:
-    wanted = tuple(hint.encode() for hint in hints)
-
-    def may_hold(seen: Outline) -> bool:
-        tokens = seen.long_tokens
-        return any(hint in tokens for hint in wanted)
-
-    return may_hold
+def _hint(name: str, beginnings: Sequence[str]) -> str:
+    return _HINTS.get(name) or f"(?:{'|'.join(map(re.escape, beginnings))})[A-Za-z0-9_.=+/~%-]{{8}}"
 
 
-def _behind(word: bytes) -> Callable[[Outline], bool]:
-    return lambda seen: word in seen.raw
-
-
-def _may_hold_assigned(seen: Outline) -> bool:
-    low = seen.low
-    return any(hint in low for hint in _STEM_HINTS)
-
-
+# Of those whose beginning stands in ordinary words.
+_HINTS: Final = MappingProxyType(
+    {"mailgun_key": "key-[0-9a-f]{8}", "mailchimp_key": "[0-9a-f]{8}-us[0-9]", "twilio_key": "SK[0-9a-f]{8}"}
+)
+_STEM_HINT: Final = "|".join("".join(one if one.isascii() else ".." for one in stem) for stem, _ in _STEMS)
+_ASSIGNED_HINT: Final = (
+    rf"(?i:(?:{_STEM_HINT})(?:word|wd|phrase|code|wort|e|s)?(?:[_ -]?(?:access)?[_ -]?key)?"
+    r"[\"'`)\]\\]{0,4} {0,3}(?:=|:| is| lautet| es| est))"
+)
+_URL_PASSWORD_HINT: Final = r"[a-z0-9+.-]://[^\s/:@\"'<>]*:[^\s/:@\"'<>]+@"
 # Where the rest of a prefix is words in a style sheet ("sk-folding-cube-container"), a digit must say that it is a key.
 _MIXED: Final = frozenset({"openai_key", "service_token", "slack_token"})
 
 SECRETS: Final = (
-    Recogniser("private_key", SECRET, 26, lambda seen: b"-----BEGIN " in seen.raw, find_private_keys),
+    Recogniser("private_key", SECRET, 26, "-----BEGIN [A-Z ]*PRIVATE KEY", find_private_keys),
     *(
         Recogniser(
             name,
             SECRET,
             shortest,
-            _hints(*hints),
+            _hint(name, hints),
             _find_marked(re.compile(rf"{_BEFORE}(?:{pattern}){_AFTER}"), mixed=name in _MIXED),
-            "long_run",
         )
         for name, hints, shortest, pattern in _MARKED
     ),
@@ -216,13 +209,17 @@ SECRETS: Final = (
         "bearer_token",
         SECRET,
         23,
-        _behind(b"earer "),
+        r"earer [A-Za-z0-9._~+/=-]{8}",
         _find_marked(re.compile(rf"{_BEFORE}{_BEARER}{_AFTER}"), mixed=True),
     ),
     Recogniser(
-        "basic_credentials", SECRET, 14, _behind(b"asic "), _find_marked(re.compile(f"{_BASIC}{_AFTER}"), mixed=False)
+        "basic_credentials",
+        SECRET,
+        14,
+        r"asic [A-Za-z0-9+/]{8}",
+        _find_marked(re.compile(f"{_BASIC}{_AFTER}"), mixed=False),
     ),
-    Recogniser("aws_secret_key", SECRET, 40, _hints("AKIA", "ASIA"), find_aws_secrets, "long_run"),
-    Recogniser("url_password", SECRET, 3, lambda seen: b"://" in seen.raw and b"@" in seen.raw, find_url_passwords),
-    Recogniser("assigned_secret", SECRET, 8, _may_hold_assigned, find_assigned),
+    Recogniser("aws_secret_key", SECRET, 40, "(?:AKIA|ASIA)[A-Z0-9]{8}", find_aws_secrets),
+    Recogniser("url_password", SECRET, 3, _URL_PASSWORD_HINT, find_url_passwords),
+    Recogniser("assigned_secret", SECRET, 8, _ASSIGNED_HINT, find_assigned),
 )

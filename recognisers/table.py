@@ -13,9 +13,9 @@ from recognisers.contacts import CONTACTS
 from recognisers.money import MONEY
 from recognisers.named_numbers import NAMED_NUMBERS
 from recognisers.national import NATIONAL
-from recognisers.outline import Outline, outline
 from recognisers.recogniser import Recogniser
 from recognisers.secrets import SECRET, SECRETS
+from recognisers.sieve import sieve_of, to_bytes
 
 RECOGNISERS: Final[tuple[Recogniser, ...]] = (
     *SECRETS,
@@ -41,22 +41,12 @@ class Value:
     end: int
 
 
-def choose(recognisers: Sequence[Recogniser], seen: Outline) -> list[Recogniser]:
-    """Return those that may find something in the text of this outline."""
-    missing = set()
-    if not seen.has_long_run:
-        missing.add("long_run")
-    if not seen.has_six_digits:
-        missing.add("six_digits")
-    return [one for one in recognisers if one.needs not in missing and one.may_hold(seen)]
-
-
 def find_values(text: str, recognisers: Sequence[Recogniser] = RECOGNISERS) -> list[Value]:
     """Return the values in ``text``, in order of their places; they don't overlap.
 
     Where two claim the same characters, the recogniser that stands first in the table keeps them.
     """
-    return find_chosen(text, choose(recognisers, outline(text)))
+    return find_chosen(text, sieve_of(tuple(recognisers)).choose(to_bytes(text)))
 
 
 def find_chosen(text: str, recognisers: Iterable[Recogniser]) -> list[Value]:

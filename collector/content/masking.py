@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 import orjson
 
 from collector.content.body import to_json
-from recognisers import RECOGNISERS, Outline, Recogniser, choose, find_chosen, outline
+from recognisers import RECOGNISERS, Recogniser, Sieve, find_chosen, to_bytes
 
 MASKED = "custodes.masked"
 """The attribute that says how many values of which kind were masked."""
@@ -21,7 +21,7 @@ class Masker:
     """Masks the values of some kinds, each replaced by its kind in brackets, such as ``[email]``. Thread-safe."""
 
     def __init__(self, kinds: Collection[str]) -> None:
-        self._recognisers = [one for one in RECOGNISERS if one.kind in kinds]
+        self._sieve = Sieve([one for one in RECOGNISERS if one.kind in kinds])
 
     def mask(self, body: bytes) -> tuple[bytes, Counter[str]]:
         """Return a JSON object with the texts among its values masked, and how many values of each kind were.
@@ -30,15 +30,16 @@ class Masker:
         ``custodes.masked``.
         """
         counts: Counter[str] = Counter()
-        possible = choose(self._recognisers, Outline(body))
-        if not possible:
+        if not self._sieve.choose(body):
             return body, counts
         content = orjson.loads(body)
         texts: list[str] = []
         _collect_texts(content, texts)
+        # Most of what looked like something in the JSON were numbers and times, no texts.
+        possible = self._sieve.choose(to_bytes(_BETWEEN.join(texts)))
         changed: dict[str, str] = {}
-        for text, worth in _look(possible, texts):
-            masked = _mask_text(text, worth, counts)
+        for text in texts if possible else ():
+            masked = _mask_text(text, possible, counts)
             if masked is not None:
                 changed[text] = masked
         if not changed:
@@ -51,23 +52,8 @@ class Masker:
     def mask_text(self, text: str) -> tuple[str, Counter[str]]:
         """Return ``text`` masked, and how many values of each kind were."""
         counts: Counter[str] = Counter()
-        masked = _mask_text(text, choose(self._recognisers, outline(text)), counts)
+        masked = _mask_text(text, self._sieve.choose(to_bytes(text)), counts)
         return (text if masked is None else masked), counts
-
-
-def _look(recognisers: Sequence[Recogniser], texts: Sequence[str]) -> Iterator[tuple[str, list[Recogniser]]]:
-    """Yield the texts that may hold something, with who may find something in them.
-
-    All texts are outlined at once first: most of what looked like something in the JSON were numbers and times, no
-    texts.
-    """
-    possible = choose(recognisers, outline(_BETWEEN.join(texts)))
-    if not possible:
-        return
-    shortest = min(one.shortest for one in possible)
-    for text in texts:
-        if len(text) >= shortest and (worth := choose(possible, outline(text))):
-            yield text, worth
 
 
 def _collect_texts(value: Any, texts: list[str]) -> None:

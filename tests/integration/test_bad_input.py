@@ -124,7 +124,8 @@ class TestOneBadSpan:
 
         request, trace_id = make_request(spoil, number + 1)
         with grpc.insecure_channel(server.grpc_address) as channel:
-            told_raw = channel.unary_unary(EXPORT)(request.SerializeToString(), timeout=60)
+            export: Any = channel.unary_unary(EXPORT)
+            told_raw = export(request.SerializeToString(), timeout=60)
         told = ExportTraceServiceResponse.FromString(told_raw).partial_success
         assert (told.rejected_spans, reason in told.error_message) == (1, True), told
         assert len(server.get(f"/api/v1/traces/{trace_id}")["spans"]) == 1

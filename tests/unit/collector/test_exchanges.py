@@ -288,6 +288,17 @@ class TestContexts:
         (one,) = read_batch(store(outer, inner))
         assert (one.span_id, one.contexts) == (inner.span_id, ("fact",))
 
+    def test_what_it_lies_in_has_it_scored_again_when_it_arrives_late(
+        self, store: Store, read_batch: Read, chat_span: Chat
+    ) -> None:
+        chat = chat_span(parent_span_id="2" * 16)
+        named = chat_span(span_id="1" * 16, parent_span_id="2" * 16, attributes={"custodes.documents": '["its own"]'})
+        assert [one.contexts for one in read_batch(store(chat, named))] == [("its own",), ()]
+        agent = {"gen_ai.operation.name": "invoke_agent", "custodes.documents": '["fact"]'}
+        times = {"start_ns": chat.start_ns - 20, "end_ns": chat.end_ns + 1}
+        later = store(chat_span(None, None, span_id="2" * 16, attributes=agent, **times))
+        assert [(one.span_id, one.contexts) for one in read_batch(later)] == [(chat.span_id, ("fact",))]
+
     def test_they_are_at_most_64(self, store: Store, read_batch: Read, chat_span: Chat, retrieval_span: Chat) -> None:
         chat = chat_span()
         texts = [f"fact {n}" for n in range(100)]

@@ -331,20 +331,6 @@ class TestLateContext:
         store(retrieval_span("fact", trace_id="1" * 32, start_ns=chat.start_ns - 20, end_ns=chat.start_ns - 10))
         assert rows_of(database, exchange)[0].batch_id == first.batch_id
 
-    def test_documents_of_what_it_lies_in_do(self, store: Store, database: Database, chat_span: Chat) -> None:
-        chat = chat_span(parent_span_id=span_id(2))
-        named = chat_span(
-            span_id=span_id(3), parent_span_id=span_id(2), attributes={"custodes.documents": '["its own"]'}
-        )
-        first = store(chat, named)
-        agent = {"gen_ai.operation.name": "invoke_agent", "custodes.documents": '["fact"]'}
-        times = {"start_ns": chat.start_ns - 20, "end_ns": chat.end_ns + 1}
-        second = store(chat_span(None, None, span_id=span_id(2), attributes=agent, **times))
-        moved = {row.span_id: row.batch_id for row in rows_of(database, exchange)}
-        assert sorted(moved.values()) == [first.batch_id, second.batch_id]
-        assert second.exchanges == 0
-        assert_balanced(database)
-
     def test_a_copy_of_known_documents_does_not(
         self, store: Store, database: Database, chat_span: Chat, retrieval_span: Chat
     ) -> None:
