@@ -66,7 +66,10 @@ TEXT_REMEDIES: MappingProxyType[str, str] = MappingProxyType(
         ),
         "livekit": "leave the recording of transcripts on: the text is in lk.user_input and lk.response.text",
         "voltagent": "leave input and output recording on: the text is in the span's input and output attributes",
-        "claude_code": "set OTEL_LOG_USER_PROMPTS=1 and export logs to this server as well",
+        "claude_code": (
+            "set OTEL_LOG_USER_PROMPTS=1, ENABLE_BETA_TRACING_DETAILED=1 and BETA_TRACING_ENDPOINT to this server: "
+            "calls of models carry text in detailed traces alone"
+        ),
         "genkit": "set disableLoggingInputAndOutput: false in its telemetry plugin",
     }
 )

@@ -1,12 +1,15 @@
 """Claude Code and the Claude Agent SDK: names without any prefix, told apart by ``span.type``.
 
 ``llm_request`` is the call of a model, ``interaction`` one prompt of the user with everything that followed, ``tool``
-a tool. Text is ``<REDACTED>`` unless ``OTEL_LOG_USER_PROMPTS`` and its kin are set. ``input_tokens`` leaves out what
-came from or went into the prompt cache; here it is included, as everywhere else. Source: the monitoring page of
-Claude Code's documentation and mlflow-tracing 3.17, which reads the same spans.
+a tool. Text is ``<REDACTED>`` unless ``OTEL_LOG_USER_PROMPTS`` and its kin are set; the calls of models have theirs in
+detailed traces alone, each new message under a heading such as ``[USER]``. ``input_tokens`` leaves out what came from
+or went into the prompt cache; here it is included, as everywhere else. Source: the monitoring page of Claude Code's
+documentation, version 2.1.197 itself, and mlflow-tracing 3.17, which reads the same spans.
 """
 
 from __future__ import annotations
+
+import re
 
 from collector.dialects.hidden import is_hidden
 from collector.dialects.messages import text_message
@@ -34,6 +37,7 @@ _PROMPTS = {"llm_request": ("new_context",), "interaction": ("user_prompt", "new
 _ANSWERS = {"llm_request": ("response.model_output",), "tool": ("new_context",)}
 _TOOL_OUTPUT = frozenset({"tool.output"})
 _TOOL_OUTPUTS = ("output", "content", "diff")
+_HEADING = re.compile(r"\[(USER|TOOL RESULT[^\]\n]*)\]\n")
 _CONSUMED = frozenset({"new_context", "user_prompt", "tool_input", "response.model_output"})
 
 
@@ -80,7 +84,10 @@ def _texts(attributes: Attributes, names: tuple[str, ...], role: str) -> list[Me
     """Return the first of these texts that was captured; JSON around a text alone is taken off."""
     for name in names:
         if (text := _captured(attributes.get(name))) is not None:
-            return [text_message(role, text)]
+            heading = _HEADING.match(text) if name == "new_context" else None
+            if heading is None:
+                return [text_message(role, text)]
+            return [text_message("user" if heading[1] == "USER" else "tool", text[heading.end() :])]
     return []
 
 

@@ -2,7 +2,8 @@
 
     python tests/clients/record.py NAME SCRIPT --python PATH --out DIR [--scenarios A,B] [--env KEY=VALUE …]
 
-Each scenario is one run of the script and gives ``NAME-SCENARIO.bin`` per request, numbered from the second on.
+Each scenario is one run of the script and gives ``NAME-SCENARIO.bin`` per request of traces, numbered from the second
+on, and ``NAME-SCENARIO-logs.bin`` with what came as logs.
 Resource attributes that would tell of the machine are replaced in protobuf bodies; bodies that came compressed are
 stored that way again. What was sent with them is printed as JSON lines: path, headers without secrets.
 """
@@ -18,13 +19,14 @@ import subprocess
 import sys
 import tempfile
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
+from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsServiceRequest
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import (
     ExportTraceServiceRequest,
     ExportTraceServiceResponse,
@@ -100,13 +102,31 @@ def hide_machine(body: bytes, headers: dict[str, str]) -> bytes:
         hidden = json.dumps(_hide_in_json(json.loads(plain)), separators=(",", ":")).encode()
     else:
         request = ExportTraceServiceRequest.FromString(plain)
-        for block in request.resource_spans:
-            for attribute in block.resource.attributes:
-                if attribute.key.startswith(MACHINE):
-                    attribute.value.Clear()
-                    attribute.value.string_value = "scrubbed"
+        _hide_in_resources(request.resource_spans)
         hidden = request.SerializeToString()
     return gzip.compress(hidden, mtime=0) if packed else hidden
+
+
+def join_logs(bodies: Sequence[bytes]) -> bytes:
+    """Return uncompressed protobuf bodies of logs as one, with the machine and the places of code hidden."""
+    joined = ExportLogsServiceRequest()
+    for body in bodies:
+        joined.MergeFrom(ExportLogsServiceRequest.FromString(body))
+    _hide_in_resources(joined.resource_logs)
+    for block in joined.resource_logs:
+        for record in (record for scope in block.scope_logs for record in scope.log_records):
+            kept = [one for one in record.attributes if not one.key.startswith("code.")]
+            del record.attributes[:]
+            record.attributes.extend(kept)
+    return joined.SerializeToString()
+
+
+def _hide_in_resources(blocks: Iterable[Any]) -> None:
+    for block in blocks:
+        for attribute in block.resource.attributes:
+            if attribute.key.startswith(MACHINE):
+                attribute.value.Clear()
+                attribute.value.string_value = "scrubbed"
 
 
 def _hide_in_json(request: dict[str, Any]) -> dict[str, Any]:
@@ -158,6 +178,9 @@ def main() -> int:
             file.write_bytes(hide_machine(body, headers))
             shown = {key: headers[key] for key in KEPT_HEADERS if key in headers}
             sys.stdout.write(json.dumps({"file": file.name, "path": path, **shown}) + "\n")
+        logs = [body for path, _, body in sink.requests if path.endswith("/v1/logs")]
+        if logs:
+            (asked.out / f"{asked.name}-{scenario}-logs.bin").write_bytes(join_logs(logs))
         others = sorted({one[0] for one in sink.requests} - {one[0] for one in traces})
         if others:
             sys.stdout.write(json.dumps({"scenario": scenario, "also": others}) + "\n")

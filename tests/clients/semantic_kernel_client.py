@@ -6,10 +6,14 @@ Environment: SEMANTICKERNEL_EXPERIMENTAL_GENAI_ENABLE_OTEL_DIAGNOSTICS_SENSITIVE
 from __future__ import annotations
 
 import asyncio
+import logging
 
 from openai import AsyncOpenAI
 from opentelemetry import trace
+from opentelemetry.exporter.otlp.proto.http._log_exporter import OTLPLogExporter
 from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
+from opentelemetry.sdk._logs import LoggerProvider, LoggingHandler
+from opentelemetry.sdk._logs.export import BatchLogRecordProcessor
 from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import BatchSpanProcessor
 from scenario import MODEL, QUESTION, SYSTEM, TOOL_RESULT, openai_url, otlp_url, run
@@ -22,6 +26,10 @@ from semantic_kernel.functions import kernel_function
 provider = TracerProvider()
 provider.add_span_processor(BatchSpanProcessor(OTLPSpanExporter(endpoint=f"{otlp_url()}/v1/traces")))
 trace.set_tracer_provider(provider)
+logs = LoggerProvider()
+logs.add_log_record_processor(BatchLogRecordProcessor(OTLPLogExporter(endpoint=f"{otlp_url()}/v1/logs")))
+logging.getLogger("semantic_kernel").addHandler(LoggingHandler(logger_provider=logs))
+logging.getLogger("semantic_kernel").setLevel(logging.INFO)
 service = OpenAIChatCompletion(
     ai_model_id=MODEL, async_client=AsyncOpenAI(base_url=openai_url(), api_key="test-key", max_retries=0)
 )
@@ -68,3 +76,4 @@ def tools() -> None:
 
 run({"chat": chat, "stream": stream, "tools": tools})
 provider.shutdown()
+logs.shutdown()

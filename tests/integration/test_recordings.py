@@ -11,6 +11,7 @@ from typing import Any
 
 import httpx
 import pytest
+from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsServiceResponse
 
 from collector.otlp.body import parse_content_type, read_body
 from collector.otlp.decode import decode_request
@@ -21,9 +22,10 @@ pytestmark = pytest.mark.timeout(300)
 DATA = Path(__file__).parent.parent / "data" / "otlp"
 RECORDINGS: dict[str, Any] = json.loads((DATA / "recordings.json").read_text())
 QUESTION = "When does the warehouse open?"
+PROTOBUF = {"content-type": "application/x-protobuf"}
 ANSWER = "The warehouse opens at nine."
-# This client sends its text as log events.
-WITHOUT_TEXT = "semantic-kernel-"
+# Text of this client's calls is in detailed traces alone, which hold prompts of its maker's.
+WITHOUT_TEXT = "claude-code-"
 # These send of a retriever's documents their number or their ids alone.
 WITHOUT_DOCUMENTS = ("genai-langchain-", "mlflow-3.17.2-genai-")
 
@@ -56,6 +58,12 @@ def replayed(server: Any, wait_for: Any) -> dict[str, Stored]:
             assert answer.status_code == 200, (name, answer.text)
             assert answer.headers["content-type"] == recording["headers"]["content-type"]
             assert answer.content in {b"", b"{}"}, name
+            logs = DATA / f"{name}-logs.bin"
+            if logs.exists():
+                answer = client.post("/v1/logs", content=logs.read_bytes(), headers=PROTOBUF)
+                assert answer.status_code == 200, name
+                refused = ExportLogsServiceResponse.FromString(answer.content).partial_success.error_message
+                assert not refused or refused.split(";")[0].endswith("not_genai_event"), refused
     found: dict[str, Stored] = {}
 
     def all_scored() -> bool:
@@ -98,7 +106,7 @@ class TestRecordings:
         for one in stored.exchanges:
             outputs = one["span"]["output_messages"]
             kinds = Counter(part["type"] for message in outputs for part in message["parts"])
-            assert one["span"]["model"].startswith("gpt-4o-mini")
+            assert one["span"]["model"].startswith(("gpt-4o-mini", "claude-"))
             if not name.startswith(WITHOUT_TEXT):
                 assert QUESTION in one["prompt"]
                 assert one["response"] == ANSWER or (one["response"] is None and kinds["tool_call"] == 1)

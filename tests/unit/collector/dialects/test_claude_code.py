@@ -53,8 +53,17 @@ class TestRequest:
         assert (span.model, span.provider, span.ttft_ms) == ("claude", "anthropic", 250.0)
         assert (span.session_id, span.user_id, span.finish_reasons) == ("s-1", "u-1", ["end_turn"])
         texts = extract_exchange(span.input_messages, span.output_messages, [])
-        assert (texts.prompt, texts.response) == ("[USER]\nhello", "hi")
+        assert (texts.prompt, texts.response) == ("hello", "hi")
         assert "new_context" not in span.attributes
+
+    @pytest.mark.parametrize("heading", ["[TOOL RESULT: toolu_1]\n", "[TOOL RESULT]\n"])
+    def test_what_a_tool_gave_back_is_no_prompt(self, read: Read, heading: str) -> None:
+        (message,) = read({**REQUEST, "new_context": f"{heading}nine"}).input_messages
+        assert message == {"role": "tool", "parts": [{"type": "text", "content": "nine"}]}
+
+    def test_other_brackets_are_what_was_asked(self, read: Read) -> None:
+        (message,) = read({**REQUEST, "new_context": "[URGENT]\nhello"}).input_messages
+        assert message == {"role": "user", "parts": [{"type": "text", "content": "[URGENT]\nhello"}]}
 
     def test_tokens_of_the_cache_are_included(self, read: Read) -> None:
         span = read(REQUEST)
