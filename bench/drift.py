@@ -1,8 +1,8 @@
 """Drift: run lengths to false alarms, delays and cost, beside Evidently, MMD windows, NEWMA and a permutation test.
 
 Streams are real sentences (bench/drift_corpus.py). Sizes: ``BENCH_DRIFT_STREAMS`` null streams of
-``BENCH_DRIFT_LENGTH`` exchanges, ``BENCH_DRIFT_SEEDS`` streams for each kind of drift. Writes plots
-into ``bench/results/``.
+``BENCH_DRIFT_LENGTH`` exchanges, ``BENCH_DRIFT_SEEDS`` streams for each kind of drift; each stream has a reference of
+its own. Shares and run lengths come with 95 % intervals. Writes plots into ``bench/results/``.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
+from scipy.stats import beta, chi2
 
 from bench.drift_corpus import Corpus, load_corpus
 from bench.drift_peers import (
@@ -37,13 +38,15 @@ ONLY_WHEN_NAMED = True
 FloatArray = npt.NDArray[np.float64]
 OURS = "Custodes"
 REFERENCE = 2000
+# A change comes after 1,000 to 2,023 exchanges: anywhere in the blocks that a monitor learns from.
 BEFORE = 1000
+_PHASES = 1024
 RUN_LENGTH = 10_000.0
 ALPHA = 1e-4
-STREAMS = int(os.environ.get("BENCH_DRIFT_STREAMS", "12"))
+STREAMS = int(os.environ.get("BENCH_DRIFT_STREAMS", "100"))
 LENGTH = int(os.environ.get("BENCH_DRIFT_LENGTH", "100000"))
-SEEDS = int(os.environ.get("BENCH_DRIFT_SEEDS", "10"))
-EVIDENTLY_LOOKS = int(os.environ.get("BENCH_DRIFT_EVIDENTLY_LOOKS", "40"))
+SEEDS = int(os.environ.get("BENCH_DRIFT_SEEDS", "20"))
+EVIDENTLY_LOOKS = int(os.environ.get("BENCH_DRIFT_EVIDENTLY_LOOKS", "12"))
 _ENCODER = "bench"
 _CHUNK = 20_000
 
@@ -85,6 +88,20 @@ def run_length(peaks: list[Peaks], threshold: float) -> float:
     hits = sum(one is not None for one in passages)
     waited = sum(one.length if hit is None else hit + 1 for one, hit in zip(peaks, passages, strict=True))
     return waited / hits if hits else math.inf
+
+
+def share_interval(hits: int, trials: int) -> tuple[float, float]:
+    """Return the 95 % interval of Clopper and Pearson for a share."""
+    low = float(beta.ppf(0.025, hits, trials - hits + 1)) if hits else 0.0
+    high = float(beta.ppf(0.975, hits + 1, trials - hits)) if hits < trials else 1.0
+    return low, high
+
+
+def run_length_interval(hits: int, watched: float) -> tuple[float, float]:
+    """Return the 95 % interval of an average run length, for alarms that come at a constant rate while watched."""
+    low = 2.0 * watched / float(chi2.ppf(0.975, 2 * hits + 2))
+    high = 2.0 * watched / float(chi2.ppf(0.025, 2 * hits)) if hits else math.inf
+    return low, high
 
 
 def threshold_for(peaks: list[Peaks], wanted: float) -> float:
@@ -185,16 +202,35 @@ def _null_peaks(corpus: Corpus, references: list[tuple[FloatArray, Reference, Te
 
 
 def _null_measurements(peaks: Mapping[str, list[Peaks]]) -> list[Measurement]:
-    results = []
+    ours = peaks[OURS]
+    results = [
+        Measurement("null streams, each with a reference of its own", float(len(ours)), "streams"),
+        Measurement("exchanges in each null stream", float(ours[0].length), "exchanges"),
+        Measurement("streams of each kind of drift, each with a reference of its own", float(SEEDS), "streams"),
+    ]
     for alpha in (1e-3, 1e-4, 1e-5, 1e-6):
-        ours = peaks[OURS]
-        alarmed = sum(one.passage(1 / alpha) is not None for one in ours) / len(ours)
-        results.append(Measurement(f"{OURS}, alpha {alpha:g}: streams with an alarm", alarmed, "share"))
+        name = f"{OURS}, alpha {alpha:g}"
+        passages = [one.passage(1 / alpha) for one in ours]
+        hits = sum(one is not None for one in passages)
+        low, high = share_interval(hits, len(ours))
+        results += [
+            Measurement(f"{name}: streams with an alarm", hits / len(ours), "share"),
+            Measurement(f"{name}: streams with an alarm, at least", low, "share"),
+            Measurement(f"{name}: streams with an alarm, at most", high, "share"),
+            Measurement(
+                f"{name}: streams with an alarm, promised at most", min(1.0, ours[0].length * alpha / 2), "share"
+            ),
+        ]
         length = run_length(ours, 1 / alpha)
         # Without any alarm the run length is at least all that was watched.
-        watched = length if math.isfinite(length) else float(sum(one.length for one in ours))
-        unit = "exchanges" if math.isfinite(length) else "exchanges at least (no alarm)"
-        results.append(Measurement(f"{OURS}, alpha {alpha:g}: run length (promised {1 / alpha:,.0f})", watched, unit))
+        watched = sum(one.length if hit is None else hit + 1 for one, hit in zip(ours, passages, strict=True))
+        unit = "exchanges" if hits else "exchanges watched (no alarm)"
+        value = length if hits else float(watched)
+        results.append(Measurement(f"{name}: run length (promised {1 / alpha:,.0f})", value, unit))
+        low, high = run_length_interval(hits, watched)
+        results.append(Measurement(f"{name}: run length, at least", low, "exchanges"))
+        if math.isfinite(high):
+            results.append(Measurement(f"{name}: run length, at most", high, "exchanges"))
     return results
 
 
@@ -209,7 +245,8 @@ def _delays(
     for seed in range(SEEDS):
         vectors, reference, teacher = references[seed]
         rng = np.random.default_rng(30_000 + seed)
-        stream = np.concatenate([corpus.draw(rng, BEFORE), drift.draw(corpus, rng, drift.horizon)])
+        before = BEFORE + int(rng.integers(_PHASES))
+        stream = np.concatenate([corpus.draw(rng, before), drift.draw(corpus, rng, drift.horizon)])
         ours = _our_path(reference, teacher, stream, seed)
         paths: dict[str, tuple[FloatArray, float]] = {
             f"{OURS}, alpha {ALPHA:g}": (ours, 1 / ALPHA),
@@ -219,7 +256,7 @@ def _delays(
         for name, peer in CONTINUOUS.items():
             paths[name] = (peer(features), thresholds[name])
         for name, (path, threshold) in paths.items():
-            hits = np.flatnonzero(path[BEFORE:] >= threshold)
+            hits = np.flatnonzero(path[before:] >= threshold)
             found.setdefault(name, []).append(int(hits[0]) + 1 if len(hits) else None)
     print(f"  {drift.name}: {', '.join(f'{name} {_median(ones):.0f}' for name, ones in found.items())}", flush=True)
     return found
@@ -286,4 +323,13 @@ def _cost(corpus: Corpus, chosen: tuple[FloatArray, Reference, Teacher]) -> list
     ]
 
 
-__all__ = ["Features", "Peaks", "find_peaks", "measure", "run_length", "threshold_for"]
+__all__ = [
+    "Features",
+    "Peaks",
+    "find_peaks",
+    "measure",
+    "run_length",
+    "run_length_interval",
+    "share_interval",
+    "threshold_for",
+]

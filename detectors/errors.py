@@ -10,6 +10,7 @@
     ├── TooManyGroupsError  a file names more groups than can be told apart
     ├── DriftInputError     embeddings or values that no monitor can be fed with
     ├── DriftStateError     a stored monitor or reference is damaged or of another kind
+    │   └── DriftFormatError  it is whole, but of another release's format: it has to be made anew
     └── OtherEncoderError   embeddings of another encoder than the reference's: they are never mixed
 
 The tree stands alone: ``detectors`` imports nothing of the other packages, so that it can score a file on a
@@ -93,6 +94,10 @@ class DriftInputError(DetectorError):
 
 class DriftStateError(DetectorError):
     """Stored bytes of a monitor or a reference are damaged, of another kind, or belong to another reference."""
+
+
+class DriftFormatError(DriftStateError):
+    """Stored bytes are whole, but of another release's format: what they hold has to be made anew."""
 
 
 class OtherEncoderError(DetectorError):

@@ -43,7 +43,7 @@ from custodes.runtime.store_drift import (
 )
 from custodes.runtime.store_fairness import find_told_again
 from custodes.runtime.store_outcomes import Pair
-from detectors.errors import DetectorError
+from detectors.errors import DetectorError, DriftFormatError
 
 if TYPE_CHECKING:
     import numpy as np
@@ -145,6 +145,10 @@ class DriftHook:
         try:
             take = self._advance_embeddings if is_embedded(stream.name) else self._advance_number
             after, trace, alarms = take(tx, held, before, stream)
+        except DriftFormatError as error:
+            self._memory.forget(before.number)
+            log.warning("a drift monitor begins anew", extra=fields(monitor=before.number, reason=str(error)))
+            return _begin_anew(held, before, stream, now_ns), None
         except (DetectorError, ValueError, KeyError, TypeError) as error:
             self._metrics.drift_damaged.inc()
             self._memory.forget(before.number)
@@ -208,6 +212,21 @@ class DriftHook:
         )
         self._memory.keep(after, monitor)
         return after, trace, [_found(one, one.direction, before.first_number) for one in alarms]
+
+
+def _begin_anew(held: HeldPlace, before: StoredMonitor, stream: Stream, now_ns: int) -> StoredMonitor:
+    """Return a monitor that learns its reference again, from this batch on: what was stored is another release's."""
+    return replace(
+        before,
+        state="learning",
+        first_number=held.seen,
+        learned=stream.usable,
+        seen=0,
+        statistic=0.0,
+        body=None,
+        mark=_new_mark(),
+        updated_ns=now_ns,
+    )
 
 
 def _found(alarm: Alarm | ScalarAlarm, view: str, first_number: int) -> FoundDrift:

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     Monitor = EmbeddingMonitor | ScalarMonitor
 
-# A reference with its teacher takes about 3 MB, a monitor some 60 kB.
+# A reference with its teacher takes about 5 MB, a monitor some 120 kB.
 _MOST_REFERENCES: Final = 32
 _MOST_MONITORS: Final = 512
 

@@ -23,7 +23,7 @@ from custodes.runtime.store_drift_watch import (
     read_rows,
     read_vectors,
 )
-from detectors.errors import DriftInputError
+from detectors.errors import DriftFormatError, DriftInputError
 from policies.incidents import MAX_SUMMARY_CHARACTERS
 
 if TYPE_CHECKING:
@@ -84,8 +84,8 @@ def _tell_embeddings(tx: ReadTx, episode: StoredEpisode) -> dict[str, Any]:
     vectors = read_vectors(tx, rows, monitor.name, monitor.maker)
     try:
         found = explain(reference_from_bytes(fitted), vectors, numbers, onset=episode.onset_number)
-    except DriftInputError:
-        # The exchanges are gone already.
+    except (DriftInputError, DriftFormatError):
+        # The exchanges are gone already, or an earlier release fitted what they were compared with.
         return bare
     told = render_explanation(found)
     # What came after the first alarm sharpens the picture, but a change that was found had begun.

@@ -311,7 +311,12 @@ def find_monitor(tx: ReadTx, number: int) -> StoredMonitor | None:
 
 
 def save_fit(tx: WriteTx, monitor: StoredMonitor, body: bytes, digest: str, rows: Rows, now_ns: int) -> None:
-    """Store what was fitted for a monitor under its reference."""
+    """Store what was fitted for a monitor under its reference, in place of what an earlier release fitted."""
+    columns = drift_fit.c
+    same = and_(
+        columns.reference_id == monitor.reference_id, columns.name == monitor.name, columns.maker == monitor.maker
+    )
+    tx.execute(delete(drift_fit).where(same))
     tx.execute(
         drift_fit.insert().values(
             reference_id=monitor.reference_id,

@@ -22,6 +22,8 @@ TAIL_DOUBLINGS: Final = (1, 2, 3, 4, 5, 6)
 TAIL_SHARES: Final = (0.03, 0.1, 0.3, 1.0)
 GROWN_SHARES: Final = (0.1, 0.35)
 SHRUNK_SHARE: Final = 0.5
+MOVED_DOUBLINGS: Final = (1, 2, 3)
+MOVED_SHARES: Final = (0.15, 0.4)
 
 
 class Bets(Protocol):
@@ -55,15 +57,36 @@ class TailBets:
         return np.concatenate([upper, _tail_returns(1.0 - ranks)], axis=1) if self.two_sided else upper
 
 
-def _tail_returns(ranks: FloatArray) -> FloatArray:
-    columns = []
+@dataclass(frozen=True, slots=True)
+class MovedBets:
+    """A large share of the traffic moved a little, either way: the few bets that a known, strong direction needs.
+
+    A bet is one of ``TailBets``, for a share of 0.15 or 0.4 and ``a`` from 2 to 8.
+    """
+
+    @property
+    def weights(self) -> FloatArray:
+        count = 2 * len(MOVED_DOUBLINGS) * len(MOVED_SHARES)
+        return np.full(count, 1.0 / count)
+
+    def returns(self, ranks: FloatArray) -> FloatArray:
+        both = (_tail_returns(side, MOVED_DOUBLINGS, MOVED_SHARES) for side in (ranks, 1.0 - ranks))
+        return np.concatenate(list(both), axis=1)
+
+
+def _tail_returns(
+    ranks: FloatArray, doublings: tuple[int, ...] = TAIL_DOUBLINGS, shares: tuple[float, ...] = TAIL_SHARES
+) -> FloatArray:
+    """Return ``(n, doublings * shares)``; ``doublings`` count from one upwards."""
+    densities = []
     power = ranks  # u ** (a - 1) for a = 2
-    for doubling in TAIL_DOUBLINGS:
-        density = 2.0**doubling * power
-        columns += [(1.0 - share) + share * density for share in TAIL_SHARES]
+    for doubling in doublings:
+        densities.append(2.0**doubling * power)
         # u ** (2a - 1) is (u ** (a - 1)) squared, times u.
         power = power * power * ranks
-    return np.stack(columns, axis=1)
+    share = np.array(shares)
+    returns: FloatArray = (1.0 - share) + np.stack(densities, axis=1)[:, :, None] * share
+    return returns.reshape(len(ranks), -1)
 
 
 @dataclass(frozen=True, slots=True)

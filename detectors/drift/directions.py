@@ -1,9 +1,10 @@
 """Learned directions: which scalar tells the newest exchanges from usual ones best.
 
-Two learners look at mean vectors. The *classifier* is a linear discriminant along the reference's principal
-directions, each shrunk by how little evidence it has (an empirical Bayes prior, so that sixty useless directions do
-not drown three useful ones). The *witness* is the difference of mean random Fourier features, the function whose gap
-is the maximum mean discrepancy; it also sees changes of spread and shape. Both need sums of exchanges only.
+Learners look at mean vectors. The *whole* one is a linear discriminant of whole embeddings (``whole``), each direction
+shrunk by how little evidence it has, so that hundreds of useless ones do not drown three useful ones; the *classifier*
+is the same along the reference's principal directions alone. The *witness* is the difference of mean random Fourier
+features, the function whose gap is the maximum mean discrepancy; it also sees changes of spread and shape. All need
+sums of exchanges only.
 
 Weights are rounded to whole numbers, so that scores are exact and do not depend on how a batch was cut.
 """
@@ -18,14 +19,19 @@ import numpy.typing as npt
 
 from detectors.drift.fourier import FEATURE_SCALE
 from detectors.drift.reference import BINS, Reference
+from detectors.drift.whole import LARGEST
 
 FloatArray = npt.NDArray[np.float64]
-Learner = Literal["classifier", "witness"]
+Learner = Literal["whole", "witness", "classifier"]
 
-LEARNERS: Final[tuple[Learner, ...]] = ("classifier", "witness")
+# Those that follow the stream; the classifier, which needs coordinates only, explains alarms.
+LEARNERS: Final[tuple[Learner, ...]] = ("whole", "witness")
 # Squared standard errors of evidence at which a direction counts half.
 _PRIOR: Final = 2.0
 _WEIGHT_BITS: Final = 18
+# Where bins of a learned direction begin, in deviations from usual: finer than any reference is below, and a sixteenth
+# above, where what is new lies.
+_GRID: Final = np.concatenate([np.linspace(-2.5, 1.0, 64, endpoint=False), np.linspace(1.0, 5.0, BINS - 65)])
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,14 +49,39 @@ class Direction:
 
 
 @dataclass(frozen=True, slots=True)
-class RankedDirection:
-    """A direction with what ranking needs: ``edges`` (127,) cut raw scores into bins, ``pool`` (128,) counts held-out
-    rows.
-    """
+class Directions:
+    """Some directions at once: ``weights`` (m, inputs), ``centres`` (m,), ``deviations`` (m,) > 0."""
 
     weights: FloatArray
-    edges: FloatArray
-    pool: npt.NDArray[np.int64]
+    centres: FloatArray
+    deviations: FloatArray
+
+    def standard_scores(self, inputs: FloatArray) -> FloatArray:
+        """Return scores (n, m) of rows (n, inputs)."""
+        scores: FloatArray = (inputs @ self.weights.T - self.centres) / self.deviations
+        return scores
+
+
+@dataclass(frozen=True, slots=True)
+class RankedDirection:
+    """A direction of whole embeddings with what ranking needs: ``edges`` (127,) cut raw scores into bins.
+
+    ``weights`` (inputs,) are bytes, so scores are whole numbers that float32 holds exactly.
+    """
+
+    weights: npt.NDArray[np.float32]
+    centre: float
+    deviation: float
+
+    @property
+    def edges(self) -> FloatArray:
+        """Edges (127,) of the bins."""
+        found: FloatArray = self.centre + self.deviation * _GRID
+        return found
+
+    def bins(self, rows: npt.NDArray[np.float32]) -> npt.NDArray[np.int64]:
+        """Return the bin (n,) of each row (n, inputs)."""
+        return np.searchsorted(self.edges, rows @ self.weights)
 
 
 class Teacher:
@@ -60,16 +91,22 @@ class Teacher:
     """
 
     def __init__(self, reference: Reference) -> None:
-        self.taught = {"classifier": reference.taught, "witness": reference.features.apply(reference.taught)}
-        self.held = {"classifier": reference.held, "witness": reference.features.apply(reference.held)}
-        self.means = {name: rows.mean(axis=0) for name, rows in self.taught.items()}
+        features = reference.features
+        self.taught = {"classifier": reference.taught, "witness": features.apply(reference.taught)}
+        self.held = {
+            "classifier": reference.held,
+            "witness": features.apply(reference.held),
+            # Bytes and their products with bytes are exact in float32, at half the time and memory.
+            "whole": reference.held_whole.astype(np.float32),
+        }
+        self.means = {name: rows.mean(axis=0) for name, rows in self.taught.items()} | {"whole": reference.whole.mean}
         self.rows = len(reference.taught)
+        self._whole = reference.whole
         centred = reference.taught - self.means["classifier"]
         # A direction without spread must not divide by zero; a step is far below any real spread.
         self._variances = (centred * centred).mean(axis=0) + 1.0
         turned = self.taught["witness"] - self.means["witness"]
         self._covariance = turned.T @ turned / self.rows
-        self._cuts = np.arange(1, BINS) * self.rows // BINS
 
     def learn(
         self, learner: Learner, recent: FloatArray, count: float, usual: FloatArray, usual_count: float
@@ -77,26 +114,47 @@ class Teacher:
         """Return the direction from the mean ``usual`` (inputs,) of so many exchanges to the mean ``recent`` of so
         many.
         """
-        difference = recent - usual
         if learner == "classifier":
+            difference = recent - usual
             evidence = difference * difference / (self._variances * (1.0 / count + 1.0 / usual_count))
             raw = difference / self._variances * (evidence / (evidence + _PRIOR))
-            variance = float((raw * raw * self._variances).sum())
+            found = _fix(raw[None, :], (raw * raw * self._variances).sum(keepdims=True), usual, 1.0)
         else:
-            raw = difference
-            variance = float(raw @ self._covariance @ raw)
-        largest = float(np.abs(raw).max())
-        if not largest > 0.0:
-            return Direction(np.zeros_like(raw), 0.0, 1.0)
-        scale = 2.0**_WEIGHT_BITS / largest
-        weights = np.rint(raw * scale)
-        floor = 1.0 if learner == "classifier" else FEATURE_SCALE * 2.0**-20
-        # Rounded, so that the last bit of a sum, which may differ between libraries, decides nothing.
-        deviation = float(np.float32(max(np.sqrt(variance) * scale, floor)))
-        return Direction(weights, float(np.float32((weights * usual).sum())), deviation)
+            found = self.learn_each(learner, recent[None, :], np.array([count]), usual, usual_count)
+        return Direction(found.weights[0], float(found.centres[0]), float(found.deviations[0]))
 
-    def rank(self, learner: Learner, direction: Direction) -> RankedDirection:
-        """Return ``direction`` with bins of about equal shares of the teaching half, and the held-out rows counted."""
-        edges = np.sort(self.taught[learner] @ direction.weights)[self._cuts]
-        bins = np.searchsorted(edges, self.held[learner] @ direction.weights)
-        return RankedDirection(direction.weights, edges, np.bincount(bins, minlength=BINS).astype(np.int64))
+    def learn_each(
+        self, learner: Learner, recent: FloatArray, counts: FloatArray, usual: FloatArray, usual_count: float
+    ) -> Directions:
+        """Return the directions to each mean of ``recent`` (m, inputs), for the learners that follow the stream."""
+        if learner == "whole":
+            raw, variances = self._whole.discriminate(recent, counts, usual, usual_count)
+            return _fix(raw, variances, usual, 1.0)
+        raw = recent - usual
+        return _fix(raw, ((raw @ self._covariance) * raw).sum(axis=1), usual, FEATURE_SCALE * 2.0**-20)
+
+    def learn_block(
+        self, recent: FloatArray, count: float, usual: FloatArray, usual_count: float
+    ) -> tuple[RankedDirection, npt.NDArray[np.int64]]:
+        """Return the direction from usual whole embeddings to ``recent`` ones in bytes, and how many held-out rows fall
+        into each of its bins (128,).
+        """
+        raw, variances = self._whole.discriminate(recent[None, :], np.array([count]), usual, usual_count)
+        found = _fix(raw, variances, usual, 1.0, LARGEST)
+        direction = RankedDirection(
+            found.weights[0].astype(np.float32), float(found.centres[0]), float(found.deviations[0])
+        )
+        return direction, np.bincount(direction.bins(self.held["whole"]), minlength=BINS).astype(np.int64)
+
+
+def _fix(
+    raw: FloatArray, variances: FloatArray, usual: FloatArray, floor: float, largest: float = 2.0**_WEIGHT_BITS
+) -> Directions:
+    """Return directions whose weights are whole numbers up to ``largest``, and zero where nothing was learned."""
+    highest = np.abs(raw).max(axis=1, initial=0.0)
+    scales = largest / np.where(highest > 0.0, highest, np.inf)
+    weights = np.rint(raw * scales[:, None])
+    # Rounded, so that the last bit of a sum, which may differ between libraries, decides nothing.
+    deviations = np.maximum(np.sqrt(variances) * scales, floor).astype(np.float32).astype(np.float64)
+    centres = (weights * usual).sum(axis=1).astype(np.float32).astype(np.float64)
+    return Directions(weights, centres, deviations)

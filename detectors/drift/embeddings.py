@@ -7,12 +7,13 @@ on what is exactly fair under no change, and restarts in the manner of Shiryaev 
 return, so that R - n is a martingale and P(max R >= c) <= n/c by Doob. Views know different things, so their average
 need not be a valid process; each has a share of alpha instead, and their chances add.
 
-Views: the *cell* an exchange falls into and its *distance* off the directions in which the reference varies, frozen
-with it and ranked in a pool that grows (``ranks``); a classifier and a kernel witness that learn all the time and bet
-against *fresh* reference rows, in two statistics that restart half a cycle apart (``fresh``); and, for slow changes,
-what the classifier learned from a whole *block* of 2,048 exchanges, frozen and ranked over the next block.
+Views: the *cell* an exchange falls into, its *distance* off the directions in which the reference varies, and where it
+lies along the *main* one, frozen with the reference and ranked in a pool that grows (``ranks``); a classifier and a
+kernel witness that learn all the time and bet against *fresh* reference rows, in two statistics that restart half a
+cycle apart (``fresh``); and what the classifier learned from a whole *block* of 32, 256 or 1,024 exchanges, frozen and
+ranked over the next block (``blocks``): the longer, the weaker the change that it finds.
 
-State is sums and counters, about 10 kB stored, whatever the length of the stream. Reading an exchange costs O(dim ·
+State is sums and counters, about 20 kB stored, whatever the length of the stream. Reading an exchange costs O(dim ·
 64), taking it in some thousand multiplications.
 """
 
@@ -24,13 +25,14 @@ from typing import Any, Final
 import numpy as np
 import numpy.typing as npt
 
-from detectors.drift.bets import IntervalBets, TailBets
+from detectors.drift.bets import IntervalBets, MovedBets, TailBets
+from detectors.drift.blocks import BLOCKS, LearnedBlocks
 from detectors.drift.cells import tree_intervals
-from detectors.drift.directions import RankedDirection, Teacher
+from detectors.drift.directions import Teacher
 from detectors.drift.fresh import FreshBets
 from detectors.drift.packing import pack, unpack
 from detectors.drift.ranks import rank_and_extend
-from detectors.drift.reference import BINS, Reference, usable_rows
+from detectors.drift.reference import Reference, usable_rows
 from detectors.drift.restarts import RestartedWealth
 from detectors.drift.uniforms import uniforms
 from detectors.errors import DriftInputError, DriftStateError, OtherEncoderError
@@ -38,11 +40,12 @@ from detectors.errors import DriftInputError, DriftStateError, OtherEncoderError
 FloatArray = npt.NDArray[np.float64]
 IntArray = npt.NDArray[np.int64]
 
-VIEWS: Final = ("cells", "distance", "block", "fresh", "fresh_later")
-SHARES: Final = np.array([0.2, 0.12, 0.08, 0.3, 0.3])
-BLOCK: Final = 2048
-_RANKED: Final = 3
-_KIND: Final = "embedding-monitor"
+VIEWS: Final = ("cells", "distance", "main", *(f"block_{length}" for length in BLOCKS), "fresh", "fresh_later")
+SHARES: Final = np.array([0.06, 0.1, 0.12, 0.14, 0.14, 0.14, 0.15, 0.15])
+_FROZEN: Final = 3
+_RANKED: Final = _FROZEN + len(BLOCKS)
+# The number counts formats: what an earlier release stored has another kind, and is refused as such.
+_KIND: Final = "embedding-monitor-2"
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,10 +59,9 @@ class Readings:
 
     reference: str
     usable: npt.NDArray[np.bool_]
-    coordinates: FloatArray
+    whole: npt.NDArray[np.float32]
     features: FloatArray
-    cells: IntArray
-    distance_bins: IntArray
+    bins: IntArray
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,7 +107,8 @@ class EmbeddingMonitor:
         self._bets = (
             IntervalBets(intervals) if len(intervals) else None,
             TailBets(two_sided=True),
-            TailBets(two_sided=False),
+            MovedBets(),
+            *(TailBets(two_sided=False) for _ in BLOCKS),
         )
         weights = [np.ones(1) if one is None else one.weights for one in self._bets]
         self._starts = np.concatenate([[0], np.cumsum([len(one) for one in weights])])
@@ -113,8 +116,7 @@ class EmbeddingMonitor:
         self._wealth = RestartedWealth(self._weights.shape)
         self._live = np.zeros(len(self._weights))
         self._fresh = FreshBets(self._teacher)
-        self._block_sums = np.zeros(reference.projection.width)
-        self._block: RankedDirection | None = None
+        self._blocks = LearnedBlocks(self._teacher)
         self._views = np.zeros(len(VIEWS))
         self._restart()
 
@@ -137,14 +139,12 @@ class EmbeddingMonitor:
             raise OtherEncoderError(f"the reference holds embeddings of length {reference.dim}, got {given.shape}")
         usable = usable_rows(given)
         coordinates = reference.projection.apply(given[usable])
-        cells, gaps = reference.cells.assign(coordinates)
         return Readings(
             reference=reference.digest,
             usable=usable,
-            coordinates=coordinates,
+            whole=reference.whole.apply(given[usable], coordinates).astype(np.float32),
             features=reference.features.apply(coordinates),
-            cells=cells.astype(np.int64),
-            distance_bins=np.searchsorted(reference.distance_edges, reference.outlying(coordinates, gaps)),
+            bins=reference.frozen_bins(coordinates),
         )
 
     def advance(self, readings: Readings) -> Advance:
@@ -169,8 +169,9 @@ class EmbeddingMonitor:
         self, readings: Readings, part: slice, numbers: IntArray, values: FloatArray, alarms: list[Alarm]
     ) -> int:
         """Take in exchanges of one group, up to the first alarm; return how many were taken."""
-        told_apart = self._tell_apart(readings, part)
-        returns = self._ranked_returns(readings, part)
+        bins = np.concatenate([readings.bins[part], self._blocks.bins(readings.whole[part])], axis=1)
+        told_apart = self._tell_apart(bins)
+        returns = self._ranked_returns(bins)
         last = len(numbers) - 1
         starts = self._starts[:-1]
         row = 0
@@ -178,7 +179,7 @@ class EmbeddingMonitor:
             self._wealth.add(returns[row], int(number), self._live)
             self._views[:_RANKED] = told_apart[row] * np.add.reduceat(self._wealth.total * self._weights, starts)
             if row == last:
-                self._fresh.advance(readings.coordinates[part], readings.features[part], numbers)
+                self._fresh.advance((readings.whole[part], readings.features[part]), numbers)
                 # Wealth against fresh rows is a fair game from group to group only.
                 if self._fresh.at_rest:
                     self._views[_RANKED:] = self._fresh.statistics
@@ -188,51 +189,36 @@ class EmbeddingMonitor:
                 # What was worked out for the exchanges after an alarm is void.
                 part = slice(part.start, part.start + row + 1)
                 if row < last:
-                    self._fresh.advance(readings.coordinates[part], readings.features[part], numbers[: row + 1])
+                    self._fresh.advance((readings.whole[part], readings.features[part]), numbers[: row + 1])
                 self._restart()
                 break
+        else:
+            self._blocks.gather(readings.whole[part])
         self.seen += row + 1
-        self._block_sums += readings.coordinates[part].sum(axis=0)
-        if self.seen % BLOCK == 0:
-            self._learn_block()
+        for block in self._blocks.complete(self.seen):
+            self._pools[_FROZEN + block] = self._blocks.learn(block, self._fresh)
+            self._begin_view(_FROZEN + block, live=True)
         return row + 1
 
-    def _tell_apart(self, readings: Readings, part: slice) -> npt.NDArray[np.bool_]:
-        """Return for each exchange and ranked view (n, 3) whether its pool holds more than one bin by then.
+    def _tell_apart(self, bins: IntArray) -> npt.NDArray[np.bool_]:
+        """Return for each exchange and ranked view (n, 6) whether its pool holds more than one bin by then.
 
         Ranks in a pool of a single bin are coins alone, which must not alarm anybody.
         """
         occupied = self._pools > 0
-        bins = np.stack([readings.cells[part], readings.distance_bins[part]], axis=1)
         others = np.cumsum(bins != occupied.argmax(axis=1), axis=0) > 0
-        several = others | (occupied.sum(axis=1) > 1)
-        return np.concatenate([several, np.ones((len(bins), 1), dtype=np.bool_)], axis=1)
+        several: npt.NDArray[np.bool_] = others | (occupied.sum(axis=1) > 1)
+        return several
 
-    def _ranked_returns(self, readings: Readings, part: slice) -> FloatArray:
-        count = part.stop - part.start
-        coins = uniforms(self.seed, self.seen, count, _RANKED)
-        bins = [readings.cells[part], readings.distance_bins[part]]
-        pools = [self._pools[0], self._pools[1]]
-        if self._block is not None:
-            bins.append(np.searchsorted(self._block.edges, readings.coordinates[part] @ self._block.weights))
-            pools.append(self._block.pool)
-        pool = np.stack(pools)
-        ranks = rank_and_extend(pool, np.stack(bins, axis=1), coins[:, : len(bins)])
-        self._pools[:] = pool[:2]
-        returns = np.ones((count, len(self._weights)))
-        for view, bets in enumerate(self._bets[: len(bins)]):
-            if bets is not None:
-                returns[:, self._starts[view] : self._starts[view + 1]] = bets.returns(ranks[:, view])
-        if self._block is not None:
-            self._block.pool[:] = pool[2]
+    def _ranked_returns(self, bins: IntArray) -> FloatArray:
+        """Return what each bet of the ranked views pays (n, bets), and take the exchanges into the pools."""
+        ranks = rank_and_extend(self._pools, bins, uniforms(self.seed, self.seen, len(bins), _RANKED))
+        returns = np.ones((len(bins), len(self._weights)))
+        for view, bets in enumerate(self._bets):
+            part = slice(self._starts[view], self._starts[view + 1])
+            if bets is not None and self._live[part.start] > 0.0:
+                returns[:, part] = bets.returns(ranks[:, view])
         return returns
-
-    def _learn_block(self) -> None:
-        usual, count = self._fresh.usual_mean(0), self._fresh.usual_count
-        learned = self._teacher.learn("classifier", self._block_sums / BLOCK, BLOCK, usual, count)
-        self._block = self._teacher.rank("classifier", learned)
-        self._block_sums = np.zeros_like(self._block_sums)
-        self._begin_view(2, live=True)
 
     def _begin_view(self, view: int, *, live: bool) -> None:
         part = slice(self._starts[view], self._starts[view + 1])
@@ -254,10 +240,11 @@ class EmbeddingMonitor:
 
         A learned block begins with the next one.
         """
-        self._pools = self.reference.pools.copy()
-        self._block = None
+        self._pools = np.zeros((_RANKED, self.reference.pools.shape[1]), dtype=np.int64)
+        self._pools[:_FROZEN] = self.reference.pools
         for view in range(_RANKED):
-            self._begin_view(view, live=view < 2)
+            self._begin_view(view, live=view < _FROZEN)
+        self._blocks.restart()
         self._fresh.restart()
         self._views[:] = 0.0
 
@@ -270,21 +257,14 @@ class EmbeddingMonitor:
             "unusable": self.unusable,
             "alarms": self.alarms,
             "reference": self.reference.digest,
-            "learned": self._block is not None,
         }
-        block = self._block or RankedDirection(
-            np.zeros_like(self._block_sums), np.zeros(BINS - 1), np.zeros(BINS, dtype=np.int64)
-        )
         arrays = {
             **self._wealth.to_arrays(),
             "live": self._live > 0.0,
             "views": self._views,
             "pools": self._pools,
-            "block_sums": self._block_sums,
-            "block_weights": block.weights,
-            "block_edges": block.edges,
-            "block_pool": block.pool,
         }
+        arrays |= {f"block_{name}": array for name, array in self._blocks.to_arrays().items()}
         arrays |= {f"fresh_{name}": array for name, array in self._fresh.to_arrays().items()}
         return pack(_KIND, values, arrays)
 
@@ -298,10 +278,11 @@ class EmbeddingMonitor:
         monitor.seen, monitor.unusable, monitor.alarms = values["seen"], values["unusable"], values["alarms"]
         monitor._wealth.restore(arrays)
         monitor._live, monitor._views = arrays["live"].astype(np.float64), arrays["views"]
-        monitor._pools, monitor._block_sums = arrays["pools"], arrays["block_sums"]
-        if values["learned"]:
-            monitor._block = RankedDirection(arrays["block_weights"], arrays["block_edges"], arrays["block_pool"])
-        prefix = "fresh_"
-        kept = {name.removeprefix(prefix): array for name, array in arrays.items() if name.startswith(prefix)}
-        monitor._fresh.restore(monitor.seen, kept)
+        monitor._pools = arrays["pools"]
+        monitor._blocks.restore(_named(arrays, "block_"))
+        monitor._fresh.restore(monitor.seen, _named(arrays, "fresh_"))
         return monitor
+
+
+def _named(arrays: dict[str, npt.NDArray[Any]], prefix: str) -> dict[str, npt.NDArray[Any]]:
+    return {name.removeprefix(prefix): array for name, array in arrays.items() if name.startswith(prefix)}

@@ -27,13 +27,13 @@ from typing import Any, Final
 import numpy as np
 import numpy.typing as npt
 
-from detectors.drift.directions import LEARNERS, Direction, Teacher
+from detectors.drift.directions import LEARNERS, Directions, Teacher
 from detectors.drift.restarts import RestartedWealth
 
 FloatArray = npt.NDArray[np.float64]
 
 GROUP: Final = 8
-MEMORIES: Final = (64, 256, 1024)
+MEMORIES: Final = (32, 128, 512)
 STAGGERS: Final = 2
 # How strongly a bet leans, in nats a standard score; and one that bets on a small share far out.
 _TILTS: Final = (0.3, 0.7, 1.5)
@@ -42,6 +42,11 @@ _LIMIT: Final = 4.0
 _CYCLE: Final = 400
 _FEWEST_ROWS: Final = 8
 _MOST_ROWS: Final = 32
+_KEPT: Final = 1.0 - GROUP / np.array(MEMORIES)
+_SLOPES: Final = np.array([*_TILTS, _SHARE_TILT])
+_SHIFTS: Final = np.array([0.0] * len(_TILTS) + [_SHARE_SHIFT])
+_SAFE: Final = np.array([0.0] * len(_TILTS) + [1.0])
+_AT_STAKE: Final = np.array([1.0] * len(_TILTS) + [_SHARE])
 BETS: Final = len(LEARNERS) * len(MEMORIES) * (len(_TILTS) + 1)
 
 
@@ -74,7 +79,11 @@ class FreshBets:
         """Return the mean of the teaching half and of the stream up to the last complete group, for
         ``LEARNERS[learner]``.
         """
-        found: FloatArray = self._usual[learner] / self.usual_count
+        return self.usual_mean_before(learner, 0.0, 0.0)
+
+    def usual_mean_before(self, learner: int, sums: FloatArray | float, count: float) -> FloatArray:
+        """Return the same without ``count`` exchanges, which add up to ``sums``."""
+        found: FloatArray = (self._usual[learner] - sums) / (self.usual_count - count)
         return found
 
     @property
@@ -86,9 +95,8 @@ class FreshBets:
         """How many more exchanges complete the group."""
         return GROUP - self.count % GROUP
 
-    def advance(self, coordinates: FloatArray, features: FloatArray, numbers: npt.NDArray[np.int64]) -> None:
+    def advance(self, inputs: tuple[FloatArray, ...], numbers: npt.NDArray[np.int64]) -> None:
         """Take in at most ``room()`` exchanges: rows for each learner, and their numbers in the stream."""
-        inputs = (coordinates, features)
         if self._recent_counts[0] > 0.0:
             directions = self._directions or self._learn()
             values = self._functions(directions, inputs)
@@ -98,7 +106,7 @@ class FreshBets:
                 self._wealth.add(value * place / self._paid, int(numbers[row]))
         for learner, rows in enumerate(inputs):
             self._group[learner] += rows.sum(axis=0)
-        self.count += len(coordinates)
+        self.count += len(numbers)
         if self.count % GROUP == 0:
             self._close_group()
 
@@ -114,21 +122,18 @@ class FreshBets:
         self._usual = [mean * self._teacher.rows for mean in means]
         # How many exchanges ``usual_mean`` is the mean of.
         self.usual_count = float(self._teacher.rows)
-        self._directions: list[Direction] | None = None
+        self._directions: list[Directions] | None = None
 
-    def _learn(self) -> list[Direction]:
+    def _learn(self) -> list[Directions]:
         """Fix the group's directions, and count its fresh rows into what the bets have been paid out of."""
-        usual_count = self.usual_count
+        counts = self._recent_counts
+        # Weights that fall off geometrically make a mean as sure as that of nearly twice as many exchanges.
+        sure = counts * (1.0 + _KEPT) / (2.0 - counts / MEMORIES)
         self._directions = [
-            self._teacher.learn(
-                name,
-                self._recent[learner][memory] / self._recent_counts[memory],
-                self._recent_counts[memory],
-                self.usual_mean(learner),
-                usual_count,
+            self._teacher.learn_each(
+                name, self._recent[learner] / counts[:, None], sure, self.usual_mean(learner), self.usual_count
             )
             for learner, name in enumerate(LEARNERS)
-            for memory in range(len(MEMORIES))
         ]
         if self.count % GROUP == 0:
             first = (self.count // GROUP) % self._groups_in_cycle * self._rows
@@ -136,22 +141,22 @@ class FreshBets:
             self._paid = self._functions(self._directions, fresh).sum(axis=0)
         return self._directions
 
-    def _functions(self, directions: list[Direction], inputs: tuple[FloatArray, ...]) -> FloatArray:
+    def _functions(self, directions: list[Directions], inputs: tuple[FloatArray, ...]) -> FloatArray:
         """Return ``(n, bets)`` positive values of every bet's function."""
-        scores = np.stack(
-            [one.standard_scores(inputs[index // len(MEMORIES)]) for index, one in enumerate(directions)], axis=1
+        scores = np.concatenate(
+            [one.standard_scores(rows) for one, rows in zip(directions, inputs, strict=True)], axis=1
         )
         np.clip(scores, -_LIMIT, _LIMIT, out=scores)
-        tilted = [_grow(scores * tilt) for tilt in _TILTS]
-        tilted.append(1.0 + _SHARE * _grow(scores * _SHARE_TILT - _SHARE_SHIFT))
-        return np.stack(tilted, axis=2).reshape(len(scores), BETS)
+        exponents = scores[:, :, None] * _SLOPES - _SHIFTS
+        # The last bets on a share only.
+        return (_SAFE + _AT_STAKE * _grow(exponents)).reshape(len(scores), BETS)
 
     def _close_group(self) -> None:
-        for memory, length in enumerate(MEMORIES):
-            kept = 1.0 - GROUP / length
-            self._recent_counts[memory] = self._recent_counts[memory] * kept + GROUP
-            for learner, sums in enumerate(self._group):
-                self._recent[learner][memory] = self._recent[learner][memory] * kept + sums
+        self._recent_counts = self._recent_counts * _KEPT + GROUP
+        for learner, sums in enumerate(self._group):
+            # In float32, as it is stored: half the bytes, and more digits than a mean of some dozens has.
+            fading = (self._recent[learner] * _KEPT[:, None] + sums).astype(np.float32)
+            self._recent[learner] = fading.astype(np.float64)
         self.usual_count += GROUP
         for learner, sums in enumerate(self._group):
             self._usual[learner] = self._usual[learner] + sums
@@ -171,7 +176,7 @@ class FreshBets:
             "paid": self._paid,
         }
         for learner, name in enumerate(LEARNERS):
-            named[f"recent_{name}"] = self._recent[learner]
+            named[f"recent_{name}"] = self._recent[learner].astype(np.float32)
             named[f"usual_{name}"] = self._usual[learner]
             named[f"group_{name}"] = self._group[learner]
         return named
@@ -182,7 +187,7 @@ class FreshBets:
         self._wealth.restore(named)
         self._recent_counts, self._paid = named["counts"], named["paid"]
         self.usual_count = float(named["usual_count"][0])
-        self._recent = [named[f"recent_{name}"] for name in LEARNERS]
+        self._recent = [named[f"recent_{name}"].astype(np.float64) for name in LEARNERS]
         self._usual = [named[f"usual_{name}"] for name in LEARNERS]
         self._group = [named[f"group_{name}"] for name in LEARNERS]
 

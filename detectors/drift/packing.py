@@ -17,10 +17,10 @@ from typing import Any, Final
 import numpy as np
 import numpy.typing as npt
 
-from detectors.errors import DriftStateError
+from detectors.errors import DriftFormatError, DriftStateError
 
 _MAGIC: Final = b"CDR1"
-_TYPES: Final = ("<f8", "<i8", "<i4", "|b1")
+_TYPES: Final = ("<f8", "<f4", "<i8", "<i4", "|i1", "|b1")
 _MOST_BYTES: Final = 64 * 2**20
 
 
@@ -41,7 +41,11 @@ def pack(kind: str, values: Mapping[str, Any], arrays: Mapping[str, npt.NDArray[
 
 
 def unpack(kind: str, data: bytes) -> tuple[dict[str, Any], dict[str, npt.NDArray[Any]]]:
-    """Return the values and arrays of ``data``. Raises DriftStateError if it is damaged or of another kind."""
+    """Return the values and arrays of ``data``.
+
+    Raises DriftStateError if it is damaged or of another kind, and DriftFormatError if the kind differs in its number
+    only, as in "reference-2": that counts formats.
+    """
     body = data[32:]
     if hashlib.sha256(body).digest() != data[:32] or body[:4] != _MAGIC:
         raise DriftStateError(f"stored bytes of a {kind} are damaged ({len(data)} bytes): restore them from a backup")
@@ -51,6 +55,8 @@ def unpack(kind: str, data: bytes) -> tuple[dict[str, Any], dict[str, npt.NDArra
         raise DriftStateError(f"a stored {kind} holds more than {_MOST_BYTES} bytes")
     (length,) = struct.unpack_from("<I", raw)
     header = json.loads(raw[4 : 4 + length])
+    if header["kind"] != kind and _without_number(header["kind"]) == _without_number(kind):
+        raise DriftFormatError(f"a stored {header['kind']} has the format of another release, this one reads {kind}")
     if header["kind"] != kind:
         raise DriftStateError(f"expected a stored {kind}, found a {header['kind']}")
     arrays: dict[str, npt.NDArray[Any]] = {}
@@ -60,3 +66,7 @@ def unpack(kind: str, data: bytes) -> tuple[dict[str, Any], dict[str, npt.NDArra
         arrays[name] = np.frombuffer(raw, dtype=code, count=count, offset=offset).reshape(shape).copy()
         offset += count * np.dtype(code).itemsize
     return header["values"], arrays
+
+
+def _without_number(kind: str) -> str:
+    return kind.rstrip("0123456789").rstrip("-")

@@ -21,6 +21,9 @@ MOST_DIRECTIONS: Final = 64
 _STEP_BITS: Final = 12
 _LIMIT: Final = 2.0 ** (_STEP_BITS + 5)
 _DIRECTION_BITS: Final = 18
+# Coarse steps are a sixteenth of a spread, and a byte each.
+_COARSE_BITS: Final = 8
+_COARSEST: Final = 127.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,12 +50,25 @@ class Projection:
         ``vectors`` is ``(n, dim)`` and finite. Values beyond 32 spreads are held at 32. The same row gives the same
         bits in any batch.
         """
-        steps = np.rint((vectors - self.mean) * (2.0**_STEP_BITS / self.spread))
-        np.clip(steps, -_LIMIT, _LIMIT, out=steps)
+        steps = self._steps(vectors)
         coordinates = np.rint((steps @ self.directions) * 2.0**-_DIRECTION_BITS)
         squared = (steps * steps).sum(axis=1) - (coordinates * coordinates).sum(axis=1)
         off = np.rint(np.sqrt(np.maximum(squared, 0.0)))
         return np.concatenate([coordinates, off[:, None]], axis=1)
+
+    def coarse(self, vectors: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+        """Return the embeddings themselves, ``(n, dim)`` whole numbers in [-127, 127], in steps of spread / 16.
+
+        Coordinates leave out half of what a new kind of traffic differs in; this keeps all of it, a byte a number.
+        """
+        steps = np.rint(self._steps(vectors) * 2.0**-_COARSE_BITS)
+        np.clip(steps, -_COARSEST, _COARSEST, out=steps)
+        return steps
+
+    def _steps(self, vectors: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+        steps = np.rint((vectors - self.mean) * (2.0**_STEP_BITS / self.spread))
+        np.clip(steps, -_LIMIT, _LIMIT, out=steps)
+        return steps
 
 
 def fit_projection(vectors: npt.NDArray[np.float64]) -> Projection:

@@ -19,6 +19,7 @@ from detectors.drift.cells import Cells, fit_cells
 from detectors.drift.fourier import FourierFeatures, draw_features
 from detectors.drift.packing import pack, unpack
 from detectors.drift.projection import Projection, fit_projection
+from detectors.drift.whole import Bytes, Whole, fit_whole
 from detectors.errors import DriftInputError
 
 FloatArray = npt.NDArray[np.float64]
@@ -30,16 +31,18 @@ MOST_TEACHING: Final = 4096
 MOST_HELD: Final = 8192
 # Directions need fewer rows than fresh draws do.
 _TEACHING_SHARE: Final = 1.0 / 3.0
-_KIND: Final = "reference"
+# The number counts formats: what an earlier release stored has another kind, and is refused as such.
+_KIND: Final = "reference-2"
 
 
 @dataclass(frozen=True, slots=True)
 class Reference:
     """A fitted reference. ``encoder`` names what made the embeddings; other embeddings are refused.
 
-    ``taught`` and ``held`` are the projected coordinates of the two parts (at most 4,096 and 8,192 rows). ``pools`` is
-    ``(2, 128)``: how many held-out rows fall into each cell, and into each bin of ``outlying``.
-    ``rows`` counts the sample.
+    ``taught`` and ``held`` are the projected coordinates of the two parts (at most 4,096 and 8,192 rows),
+    ``held_whole`` the held-out rows' whole embeddings in bytes. ``pools`` is ``(3, 128)``: how many held-out rows fall
+    into each cell, into each bin of ``outlying``, and into each bin of the strongest direction. ``rows`` counts the
+    sample.
     """
 
     encoder: str
@@ -48,11 +51,14 @@ class Reference:
     projection: Projection
     features: FourierFeatures
     cells: Cells
+    whole: Whole
     taught: FloatArray
     held: FloatArray
+    held_whole: Bytes
     spanning: bool
     cell_masses: FloatArray
     distance_edges: FloatArray
+    main_edges: FloatArray
     pools: npt.NDArray[np.int64]
     digest: str
 
@@ -64,6 +70,14 @@ class Reference:
         """
         off: FloatArray = coordinates[:, -1]
         return gaps if self.spanning else off
+
+    def frozen_bins(self, coordinates: FloatArray) -> npt.NDArray[np.int64]:
+        """Return ``(n, 3)``: each row's cell, its bin of ``outlying``, and its bin of the strongest direction."""
+        cells, gaps = self.cells.assign(coordinates)
+        outlying = np.searchsorted(self.distance_edges, self.outlying(coordinates, gaps))
+        # Without any direction the first coordinate is the distance off.
+        main = np.searchsorted(self.main_edges, coordinates[:, 0])
+        return np.stack([cells, outlying, main], axis=1)
 
     @property
     def dim(self) -> int:
@@ -96,20 +110,15 @@ def build_reference(vectors: npt.ArrayLike, *, encoder: str, seed: int = 0) -> R
     taught = projection.apply(shuffled[:teaching])
     taught[:, -1] = _distances_off(shuffled[:teaching], projection)
     held = projection.apply(shuffled[teaching:])
+    whole = fit_whole(shuffled[:teaching], taught, projection)
     features = draw_features(taught, rng)
     cells = fit_cells(taught, rng)
     nearest, gaps = cells.assign(taught)
     sizes = np.bincount(nearest, minlength=len(cells.centres))
     # Whole steps: a median below eight is rounding, not distance.
     spanning = projection.width > 1 and float(np.median(held[:, -1])) < 8.0
-    edges = np.quantile(gaps if spanning else taught[:, -1], np.arange(1, BINS) / BINS)
-    held_cells, held_gaps = cells.assign(held)
-    pools = np.stack(
-        [
-            np.bincount(held_cells, minlength=BINS),
-            np.bincount(np.searchsorted(edges, held_gaps if spanning else held[:, -1]), minlength=BINS),
-        ]
-    ).astype(np.int64)
+    cuts = np.arange(1, BINS) / BINS
+    edges = np.quantile(gaps if spanning else taught[:, -1], cuts)
     # Half a row is added to each cell, so that an interval is never empty.
     masses = (sizes + 0.5) / (sizes + 0.5).sum()
     reference = Reference(
@@ -119,14 +128,20 @@ def build_reference(vectors: npt.ArrayLike, *, encoder: str, seed: int = 0) -> R
         projection=projection,
         features=features,
         cells=cells,
+        whole=whole,
         taught=taught,
         held=held[:MOST_HELD],
+        held_whole=whole.apply(shuffled[teaching:], held)[:MOST_HELD],
         spanning=spanning,
         cell_masses=masses,
         distance_edges=edges,
-        pools=pools,
+        main_edges=np.quantile(taught[:, 0], cuts),
+        pools=np.zeros((3, BINS), dtype=np.int64),
         digest="",
     )
+    bins = reference.frozen_bins(held)
+    for view, pool in enumerate(reference.pools):
+        pool[:] = np.bincount(bins[:, view], minlength=BINS)
     return _with_digest(reference)
 
 
@@ -155,18 +170,29 @@ def usable_rows(vectors: FloatArray) -> npt.NDArray[np.bool_]:
 def reference_from_bytes(data: bytes) -> Reference:
     """Restore a reference. Raises DriftStateError if the bytes are damaged."""
     values, arrays = unpack(_KIND, data)
+    projection = Projection(arrays["mean"], values["spread"], arrays["directions"].astype(np.float64))
     reference = Reference(
         encoder=values["encoder"],
         seed=values["seed"],
         rows=values["rows"],
-        projection=Projection(arrays["mean"], values["spread"], arrays["directions"].astype(np.float64)),
+        projection=projection,
         features=FourierFeatures(arrays["frequencies"].astype(np.float64), arrays["phases"]),
         cells=Cells(arrays["centres"].astype(np.float64)),
+        whole=Whole(
+            projection,
+            arrays["whole_mean"],
+            arrays["strengths"],
+            values["scatter"],
+            values["off_middle"],
+            values["off_step"],
+        ),
         taught=arrays["taught"].astype(np.float64),
         held=arrays["held"].astype(np.float64),
+        held_whole=arrays["held_whole"],
         spanning=values["spanning"],
         cell_masses=arrays["cell_masses"],
         distance_edges=arrays["distance_edges"],
+        main_edges=arrays["main_edges"],
         pools=arrays["pools"],
         digest="",
     )
@@ -180,6 +206,9 @@ def _contents(reference: Reference) -> tuple[dict[str, Any], dict[str, npt.NDArr
         "rows": reference.rows,
         "spread": reference.projection.spread,
         "spanning": reference.spanning,
+        "scatter": reference.whole.scatter,
+        "off_middle": reference.whole.off_middle,
+        "off_step": reference.whole.off_step,
     }
     arrays: dict[str, npt.NDArray[Any]] = {
         "mean": reference.projection.mean,
@@ -189,8 +218,12 @@ def _contents(reference: Reference) -> tuple[dict[str, Any], dict[str, npt.NDArr
         "centres": reference.cells.centres.astype(np.int32),
         "taught": reference.taught.astype(np.int32),
         "held": reference.held.astype(np.int32),
+        "held_whole": reference.held_whole,
+        "whole_mean": reference.whole.mean,
+        "strengths": reference.whole.strengths,
         "cell_masses": reference.cell_masses,
         "distance_edges": reference.distance_edges,
+        "main_edges": reference.main_edges,
         "pools": reference.pools,
     }
     return values, arrays

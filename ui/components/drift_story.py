@@ -29,6 +29,10 @@ _VIEWS = {
     "distance": "exchanges are unlike the reference",
     "fresh": "a classifier tells new exchanges from usual ones",
     "fresh_later": "a classifier tells new exchanges from usual ones",
+    "main": "traffic moved along the reference's strongest direction",
+    "block_32": "the last dozens of exchanges differ from usual ones",
+    "block_256": "the last hundreds of exchanges differ from usual ones",
+    "block_1024": "a slow change over a thousand exchanges and more",
     "block": "a slow change over thousands of exchanges",
 }
 

@@ -34,6 +34,7 @@ from custodes.kernel.settings_drift import DriftSettings
 from custodes.runtime.drift import DriftHook, alpha_of
 from custodes.runtime.drift_watch import DriftReport, WatchDrift
 from custodes.runtime.store_outcomes import Pair
+from detectors.drift.packing import pack
 from policies.hooks.endpoint_store import Endpoint, insert_endpoint
 from policies.hooks.store import list_messages
 from policies.incident_store import insert_silence, list_incident_events, list_incidents
@@ -329,6 +330,30 @@ class TestBadInput:
         assert (found["prompt"].state, found["prompt"].body) == ("damaged", b"x")
         assert found["response"].seen == 60
         assert b"custodes_drift_damaged_states_total 1.0" in metrics.render()
+
+    @pytest.mark.parametrize("kept", ["fit", "body"])
+    def test_what_an_earlier_release_stored_is_learned_again(
+        self, database: Database, fold: Fold, watching: int, kept: str
+    ) -> None:
+        fold(make_pairs(2, 20, segment_id=watching, batch=2))
+        older = pack("reference" if kept == "fit" else "embedding-monitor", {}, {})
+        with database.write() as tx:
+            if kept == "fit":
+                tx.execute(update(drift_fit).values(body=older))
+            else:
+                tx.execute(
+                    update(drift_monitor).where(drift_monitor.c.name == "prompt").values(body=older, mark=b"y" * 16)
+                )
+        begun = count(database, drift_reference)
+        fold(make_pairs(3, 20, segment_id=watching, batch=3), worker="upgraded")
+        found = monitors(database)["prompt"]
+        assert (found.state, found.learned, found.seen, found.body) == ("learning", 20, 0, None)
+        fold(make_pairs(4, LEARN, segment_id=watching, batch=4), worker="upgraded")
+        watch_of(database).run_at(NOW_NS)
+        fold(make_pairs(5, 20, segment_id=watching, batch=5), worker="upgraded")
+        found = monitors(database)["prompt"]
+        assert (found.state, found.seen) == ("watching", 20)
+        assert count(database, drift_reference) == begun
 
     def test_switched_off_it_writes_nothing(self, database: Database, segment_id: int) -> None:
         hook = DriftHook(DriftSettings(enabled=False), Metrics())

@@ -6,10 +6,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from detectors.drift.blocks import BLOCKS
 from detectors.drift.embeddings import SHARES, EmbeddingMonitor
 from detectors.drift.fresh import GROUP, STAGGERS
-from detectors.drift.reference import Reference, build_reference
-from detectors.errors import DriftInputError, DriftStateError, OtherEncoderError
+from detectors.drift.packing import pack
+from detectors.drift.ranks import rank_and_extend
+from detectors.drift.reference import Reference, build_reference, reference_from_bytes
+from detectors.errors import DriftFormatError, DriftInputError, DriftStateError, OtherEncoderError
 from tests.unit.detectors.drift.conftest import DIM, ENCODER, usual
 
 
@@ -36,7 +39,7 @@ class TestBatches:
         assert parts.to_bytes() == whole.to_bytes()
         assert np.array_equal(np.concatenate(traces), trace)
 
-    @pytest.mark.parametrize("cut", [1, 7, 8, 2047, 2048, 2500])
+    @pytest.mark.parametrize("cut", [1, 7, 8, 1023, 1024, 1025, 2500])
     def test_it_continues_bit_for_bit_after_a_crash(self, reference: Reference, cut: int) -> None:
         rows = usual(np.random.default_rng(2), 2600)
         whole, before = (EmbeddingMonitor(reference, alpha=1e-9, seed=4) for _ in range(2))
@@ -120,6 +123,14 @@ class TestBadInput:
         with pytest.raises(DriftStateError, match="another reference"):
             EmbeddingMonitor(reference, alpha=1e-3).advance(monitor.read(np.ones((1, DIM)), encoder=ENCODER))
 
+    def test_it_tells_bytes_of_another_release_from_damaged_ones(self, reference: Reference) -> None:
+        with pytest.raises(DriftFormatError, match="embedding-monitor has the format of another release"):
+            EmbeddingMonitor.from_bytes(pack("embedding-monitor", {}, {}), reference)
+        with pytest.raises(DriftFormatError, match="reference has the format of another release"):
+            reference_from_bytes(pack("reference", {}, {}))
+        with pytest.raises(DriftStateError, match="expected a stored reference-2, found a embedding-monitor-2"):
+            reference_from_bytes(EmbeddingMonitor(reference, alpha=1e-3).to_bytes())
+
     def test_it_finds_damaged_bytes(self, reference: Reference) -> None:
         data = bytearray(EmbeddingMonitor(reference, alpha=1e-3).to_bytes())
         data[100] ^= 1
@@ -151,6 +162,27 @@ class TestGuarantee:
                 assert len(used) == len(set(used))
                 assert max(used) < len(reference.held)
         assert GROUP * groups >= 100
+
+    @pytest.mark.parametrize("view", range(3))
+    def test_its_blocks_are_fair_whatever_taught_them(self, view: int) -> None:
+        # A block ranks among held-out rows that had no part in its direction, so its first ranks are uniform over
+        # references, also when what taught it was strange.
+        found = []
+        for seed in range(60):
+            rng = np.random.default_rng([7, seed])
+            reference = build_reference(usual(rng, 96), encoder=ENCODER, seed=seed)
+            monitor = EmbeddingMonitor(reference, alpha=1e-9, seed=seed)
+            length = BLOCKS[view]
+            strange = usual(rng, length)
+            strange[::3] += rng.normal(size=DIM)
+            monitor.advance(monitor.read(strange, encoder=ENCODER))
+            bins = monitor._blocks.bins(monitor.read(usual(rng, 32), encoder=ENCODER).whole)
+            pool = monitor._pools[3 + view][None, :].copy()
+            found.append(rank_and_extend(pool, bins[:, view : view + 1], rng.random((32, 1)))[:, 0])
+        ranks = np.stack(found)
+        # Ranks are uniform, to four standard errors.
+        assert abs(ranks.mean() - 0.5) < 4 / np.sqrt(12 * ranks.size)
+        assert abs((ranks > 0.9).mean() - 0.1) < 4 * 0.3 / np.sqrt(ranks.size)
 
     def test_it_keeps_its_promise_with_a_small_reference_and_a_long_stream(self) -> None:
         # Small references are where reusing a finite one goes wrong; these streams are fifteen times as long. The bound

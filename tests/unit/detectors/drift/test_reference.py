@@ -1,4 +1,5 @@
 import numpy as np
+import numpy.typing as npt
 import pytest
 
 from detectors.drift.directions import Teacher
@@ -12,7 +13,7 @@ from tests.unit.detectors.drift.conftest import DIM, ENCODER, usual
 class TestBuildReference:
     def test_it_divides_the_rows_between_teaching_and_holding_out(self, reference: Reference) -> None:
         assert (len(reference.taught), len(reference.held), reference.rows) == (133, 267, 400)
-        assert reference.pools.sum(axis=1).tolist() == [267, 267]
+        assert reference.pools.sum(axis=1).tolist() == [267, 267, 267]
 
     def test_it_gives_the_same_reference_for_the_same_rows(self, reference: Reference) -> None:
         again = build_reference(usual(np.random.default_rng(0), 400), encoder=ENCODER, seed=1)
@@ -100,6 +101,40 @@ class TestTeacher:
         name = "classifier" if learner == "classifier" else "witness"
         direction = teacher.learn(name, inputs.mean(axis=0), len(inputs), teacher.means[name], teacher.rows)  # type: ignore[arg-type]
         assert direction.standard_scores(inputs).mean() > direction.standard_scores(teacher.held[name]).mean() + 0.5
+
+    def test_it_learns_from_whole_embeddings_what_no_direction_of_the_reference_shows(self) -> None:
+        # Rows vary in two of forty dimensions and a little in all; what is new moves a little along twenty others.
+        rng = np.random.default_rng(11)
+
+        def draw(count: int) -> npt.NDArray[np.float64]:
+            rows = 0.1 * rng.normal(size=(count, 40))
+            rows[:, :2] += rng.normal(size=(count, 2))
+            return rows
+
+        reference = build_reference(draw(100), encoder="test-encoder")
+        teacher = Teacher(reference)
+
+        def read(rows: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+            return reference.whole.apply(rows, reference.projection.apply(rows)).astype(np.float64)
+
+        moved = np.zeros(40)
+        moved[20:] = 0.06
+        lesson, later, usual = read(draw(200) + moved), read(draw(200) + moved), read(draw(200))
+        direction = teacher.learn("whole", lesson.mean(axis=0), 200, teacher.means["whole"], teacher.rows)
+        assert direction.standard_scores(later).mean() > direction.standard_scores(usual).mean() + 1.0
+
+    def test_it_gives_a_block_whole_numbers_that_fit_a_byte_and_counts_every_held_out_row(
+        self, reference: Reference
+    ) -> None:
+        teacher = Teacher(reference)
+        lesson = teacher.held["whole"][:40].mean(axis=0) + 20.0
+        direction, pool = teacher.learn_block(lesson, 40, teacher.means["whole"], teacher.rows)
+        assert np.abs(direction.weights).max() == 127
+        assert np.array_equal(direction.weights, np.rint(direction.weights))
+        assert pool.sum() == len(reference.held)
+        # Exact in float32: the same as in float64.
+        rows = teacher.held["whole"]
+        assert np.array_equal(rows @ direction.weights, rows.astype(np.float64) @ direction.weights.astype(np.float64))
 
     def test_it_knows_no_direction_when_nothing_differs(self, reference: Reference) -> None:
         teacher = Teacher(reference)
