@@ -3,7 +3,7 @@
 False alarms over a million null exchanges with a look at each pair; delay against the formula
 2 * variance * ln(1/alpha) / (gap - tolerance)^2 and against the least possible; delay of gaps that begin late; false
 discoveries among many groups; what an exchange costs. ``BENCH_FAIRNESS_STREAMS`` sets the streams of each null (1,000);
-``BENCH_FAIRNESS_PLOTS`` names a folder for plots. Takes an hour on one core, so it runs only when it is named.
+``BENCH_FAIRNESS_PLOTS`` names a folder for plots. Takes forty minutes on one core, so it runs only when it is named.
 """
 
 from __future__ import annotations
