@@ -1,8 +1,9 @@
 """Drift: run lengths to false alarms, delays and cost, beside Evidently, MMD windows, NEWMA and a permutation test.
 
-Streams are real sentences (bench/drift_corpus.py). Sizes: ``BENCH_DRIFT_STREAMS`` null streams of
-``BENCH_DRIFT_LENGTH`` exchanges, ``BENCH_DRIFT_SEEDS`` streams for each kind of drift; each stream has a reference of
-its own. Shares and run lengths come with 95 % intervals. Writes plots into ``bench/results/``.
+Streams are real sentences (bench/drift_corpus.py), each with a reference of its own. Sizes: ``BENCH_DRIFT_STREAMS``
+null streams of ``BENCH_DRIFT_LENGTH`` exchanges, the first ``BENCH_DRIFT_PEER_STREAMS`` of which calibrate the peers,
+and ``BENCH_DRIFT_SEEDS`` streams for each kind of drift. Shares and run lengths come with 95 % intervals. Writes plots
+into ``bench/results/``.
 """
 
 from __future__ import annotations
@@ -43,7 +44,8 @@ BEFORE = 1000
 _PHASES = 1024
 RUN_LENGTH = 10_000.0
 ALPHA = 1e-4
-STREAMS = int(os.environ.get("BENCH_DRIFT_STREAMS", "100"))
+STREAMS = int(os.environ.get("BENCH_DRIFT_STREAMS", "60"))
+PEER_STREAMS = int(os.environ.get("BENCH_DRIFT_PEER_STREAMS", "24"))
 LENGTH = int(os.environ.get("BENCH_DRIFT_LENGTH", "100000"))
 SEEDS = int(os.environ.get("BENCH_DRIFT_SEEDS", "20"))
 EVIDENTLY_LOOKS = int(os.environ.get("BENCH_DRIFT_EVIDENTLY_LOOKS", "12"))
@@ -194,9 +196,10 @@ def _null_peaks(corpus: Corpus, references: list[tuple[FloatArray, Reference, Te
             for first in range(0, LENGTH, _CHUNK)
         ]
         peaks[OURS].append(find_peaks(np.concatenate(paths)))
-        features = make_features(vectors, stream)
-        for name, peer in CONTINUOUS.items():
-            peaks[name].append(find_peaks(peer(features)))
+        if seed < PEER_STREAMS:
+            features = make_features(vectors, stream)
+            for name, peer in CONTINUOUS.items():
+                peaks[name].append(find_peaks(peer(features)))
         print(f"  null stream {seed + 1} of {STREAMS}", flush=True)
     return peaks
 
@@ -205,6 +208,7 @@ def _null_measurements(peaks: Mapping[str, list[Peaks]]) -> list[Measurement]:
     ours = peaks[OURS]
     results = [
         Measurement("null streams, each with a reference of its own", float(len(ours)), "streams"),
+        Measurement("null streams that gave the peers their thresholds", float(min(STREAMS, PEER_STREAMS)), "streams"),
         Measurement("exchanges in each null stream", float(ours[0].length), "exchanges"),
         Measurement("streams of each kind of drift, each with a reference of its own", float(SEEDS), "streams"),
     ]

@@ -35,6 +35,7 @@ _WIDTH: Final = 256
 # Positive quantities, from a tenth of a thousandth to a hundred million: 24 octaves of ratio, about 11 % a bin.
 _LOWEST: Final = 1e-4
 _HIGHEST: Final = 1e8
+_EDGES: Final = np.geomspace(_LOWEST, _HIGHEST, _WIDTH - 1)
 _CHUNK: Final = 64
 _KIND: Final = "scalar-monitor"
 _BETS: Final = TailBets(two_sided=True)
@@ -154,5 +155,4 @@ def _to_bins(values: FloatArray, scale: Scale) -> npt.NDArray[np.int64]:
     """Return the bin of each value; what lies outside the scale goes to its first or last bin."""
     if scale == "unit":
         return np.clip(np.floor(values * _WIDTH), 0, _WIDTH - 1).astype(np.int64)
-    edges = np.geomspace(_LOWEST, _HIGHEST, _WIDTH - 1)
-    return np.searchsorted(edges, values, side="right").astype(np.int64)
+    return np.searchsorted(_EDGES, values, side="right").astype(np.int64)
