@@ -73,12 +73,17 @@ def check_tests(source: PolicySource) -> list[Finding]:
         dict.fromkeys(document.signals, "double") if isinstance(document, PolicyDocument) else exchange_variables()
     )
     findings: list[Finding] = []
+    steps = 0
     for index, test in enumerate(_tests_of(source)):
         path: Path = ("tests", index)
         if isinstance(test, ExchangeTest) and test.exchange is not None:
             findings += _check_exchange(source, (*path, "exchange"), test.exchange, variables)
         else:
             findings += _check_series(source, path, test, variables)
+            steps += _steps_of(test)
+            if not findings and steps > MAX_STEPS:
+                message = f"the tests of a policy take at most {MAX_STEPS} steps together, and with this one {steps}"
+                return [source.finding(path, message)]
     return findings
 
 
@@ -143,6 +148,11 @@ def _expectations(test: PolicyTest | ExchangeTest) -> list[Expectation]:
     return [] if isinstance(test.expect, str) else test.expect
 
 
+def _steps_of(test: PolicyTest | ExchangeTest) -> int:
+    last_ns = max((expected.at_ns for expected in _expectations(test)), default=0)
+    return last_ns // test.step_ns + 1 if test.step_ns > 0 else 0
+
+
 def _read_series(written: str | int | float, kind: VariableType) -> Sequence[float | str | None]:
     return parse_words(str(written)) if kind == "string" else parse_series(written)
 
@@ -169,7 +179,7 @@ def _run_series(policy: CompiledPolicy, test: PolicyTest | ExchangeTest) -> list
     """Return the displayed state after every step up to the last expectation."""
     variables: Mapping[str, VariableType] = exchange_variables() if policy.kind == "ExchangePolicy" else {}
     series = {name: _read_series(written, variables.get(name, "double")) for name, written in test.series.items()}
-    steps = max(expected.at_ns for expected in _expectations(test)) // test.step_ns + 1
+    steps = _steps_of(test)
     at_ns = [_START_NS + number * test.step_ns for number in range(steps)]
     # A series that has ended gives no data, as a signal does whose source fell silent.
     rows = [

@@ -6,7 +6,11 @@ Semantics measured on cel-expr-python 0.1.3 and kept here:
 - a missing variable is an ERROR value unless the rest of the expression already decides the outcome;
 - ``x / 0.0`` is infinity and ``0.0 / 0.0 > 0.5`` is *false*, a silent pass. Every divisor is
   therefore wrapped in ``nonzero(…)``, which makes a division by zero an ERROR;
-- nested macros over long lists stop with "Iteration budget exceeded", raised rather than returned.
+- ``double('nan')`` is a number to it; ``finite(double(…))`` makes what is not finite an ERROR;
+- macros stop after ten thousand iterations, but not before each has made as much as it likes, and chained ones
+  double what they are given: :mod:`policies.rules.limits` refuses both when compiling;
+- regular expressions are RE2, linear in the text; a literal one that is no pattern is refused when compiling, not
+  found at every evaluation.
 """
 
 from __future__ import annotations
@@ -20,13 +24,15 @@ from cel_expr_python import cel
 
 from policies.errors import ExpressionError
 from policies.rules.expression import Outcome, Predicate, Truth, Values, VariableType
+from policies.rules.limits import place_of, refuse_costly
 from policies.rules.quick import make_quick
-from policies.rules.tokens import mentioned_names, wrap_divisors
+from policies.rules.tokens import mentioned_names, read_tokens, wrap_operands
 
-_NONZERO = "nonzero"
+_NONZERO, _FINITE = "nonzero", "finite"
 _TRUE, _FALSE = Outcome(Truth.TRUE), Outcome(Truth.FALSE)
 _UNDECLARED = re.compile(r"undeclared reference to '([^']*)'")
 _PROBLEM = re.compile(r"ERROR: <input>:(\d+):(\d+): (.+)")
+_DEEP = re.compile(r"recursion (?:depth of|limit exceeded. limit:) (\d+)")
 _OVERLOAD = re.compile(r"found no matching overload for '([^']+)' applied to '([^']+)'")
 
 
@@ -37,17 +43,19 @@ class CelEngine:
         """Return the predicate of ``source`` over ``variables``.
 
         Raises ``ExpressionError`` with line and column when the text does not parse, names an undeclared
-        variable, mixes types, nests deeper than 32 or does not give a bool.
+        variable, mixes types, nests deeper than 32, could cost more than a policy may, or does not give a bool.
         """
+        refuse_costly(source)
         types = {name: cel.Type.DOUBLE if kind == "double" else cel.Type.STRING for name, kind in variables.items()}
         try:
-            environment = cel.NewEnv(variables=types, functions=[_nonzero_declaration()])
+            environment = cel.NewEnv(variables=types, functions=_declarations())
         except RuntimeError as error:
             raise ExpressionError(f"CEL cannot declare these names: {_first_line(str(error))}") from error
         checked = _compile(environment, source)
         if checked.return_type() != cel.Type.BOOL:
             raise ExpressionError(f"the expression gives {checked.return_type().name().lower()}, not bool; compare it")
-        program = _compile(environment, wrap_divisors(source, _NONZERO))
+        program = _compile(environment, wrap_operands(source, _NONZERO, _FINITE))
+        _try_patterns(environment, source)
         names = mentioned_names(source, variables)
         order = tuple(sorted(names))
         doubles = all(variables[name] == "double" for name in order)
@@ -88,18 +96,39 @@ class CelEngine:
         return predicate.names
 
 
-def _nonzero_declaration() -> cel.FunctionDecl:
-    overloads = [
+def _declarations() -> list[cel.FunctionDecl]:
+    nonzero = [
         cel.Overload(id=f"nonzero_{name}", return_type=kind, parameters=[kind], is_member=False, impl=_require_nonzero)
         for name, kind in (("double", cel.Type.DOUBLE), ("int", cel.Type.INT), ("uint", cel.Type.UINT))
     ]
-    return cel.FunctionDecl(_NONZERO, overloads)
+    double = cel.Type.DOUBLE
+    finite = cel.Overload(
+        id="finite_double", return_type=double, parameters=[double], is_member=False, impl=_require_finite
+    )
+    return [cel.FunctionDecl(_NONZERO, nonzero), cel.FunctionDecl(_FINITE, [finite])]
 
 
 def _require_nonzero(divisor: float) -> float:
     if divisor == 0:
         raise ZeroDivisionError("division by zero")
     return divisor
+
+
+def _require_finite(number: float) -> float:
+    if not math.isfinite(number):
+        raise ValueError("double() gave a number that is not finite")
+    return number
+
+
+def _try_patterns(environment: cel.Env, source: str) -> None:
+    """Raise ``ExpressionError`` for a literal pattern of ``matches`` that is no regular expression."""
+    tokens = read_tokens(source)
+    for name, bracket, pattern, end in zip(tokens, tokens[1:], tokens[2:], tokens[3:], strict=False):
+        if (name[1], bracket[1], pattern[0], end[1]) == ("matches", "(", "string", ")"):
+            value = _compile(environment, f"''.matches({pattern[1]})").eval(data={})
+            if value.type() != cel.Type.BOOL:
+                said = _first_line(str(value.value())).removeprefix("INVALID_ARGUMENT: ")
+                raise ExpressionError(f"{place_of(source, pattern[2])}: {said}")
 
 
 def _is_usable(value: float | str | None) -> bool:
@@ -115,6 +144,9 @@ def _compile(environment: cel.Env, source: str) -> cel.Expression:
 
 def _explain(message: str) -> ExpressionError:
     """Turn the compiler's message into one sentence about the first problem."""
+    if deep := _DEEP.search(message):
+        limit = f"deeper than {deep[1]} levels"
+        return ExpressionError(f"the expression nests {limit}, every + and * in a row counting as one; make it simpler")
     match = _PROBLEM.search(message)
     if match is None:
         return ExpressionError(_first_line(message))

@@ -35,9 +35,13 @@ def make_quick(source: str, names: Sequence[str]) -> Quick | None:
         return None
     arguments = [ast.arg(arg=f"v{index}") for index in range(len(names))]
     lambda_ = ast.Lambda(ast.arguments([], arguments, None, [], [], None, []), body)
-    expression = ast.fix_missing_locations(ast.Expression(lambda_))
+    try:
+        expression = ast.fix_missing_locations(ast.Expression(lambda_))
+        code = compile(expression, "<policy>", "eval")
+    except RecursionError:
+        return None
     # Only the nodes built below can be in it: names of arguments, constants, comparisons and sums.
-    made: Quick = eval(compile(expression, "<policy>", "eval"), {"__builtins__": {}})
+    made: Quick = eval(code, {"__builtins__": {}})
     return made
 
 

@@ -1,4 +1,4 @@
-"""Just enough CEL lexing to find the names an expression mentions and the divisors in it.
+"""Just enough CEL lexing to find the names an expression mentions, the divisors in it and what it would cost.
 
 The compiler has accepted the text before these functions see it, so they only need to skip strings
 and comments and to find where the operand after a ``/`` or ``%`` ends.
@@ -39,27 +39,32 @@ def mentioned_names(source: str, declared: Iterable[str]) -> frozenset[str]:
     return frozenset(name for name in declared if name in chains)
 
 
-def wrap_divisors(source: str, function: str) -> str:
-    """Return ``source`` with every divisor ``d`` of ``/`` written ``function(d)``.
+def wrap_operands(source: str, nonzero: str, finite: str) -> str:
+    """Return ``source`` with divisors ``d`` written ``nonzero(d)`` and conversions ``finite(double(x))``.
 
-    Literal divisors other than zero stay as they are. The value of the expression is unchanged for every
-    divisor that ``function`` returns as it is.
+    Literal divisors other than zero stay as they are. The value of the expression is unchanged wherever both
+    functions return what they are given.
     """
     tokens = read_tokens(source)
-    openings: dict[int, int] = {}
+    openings: dict[int, str] = {}
     closings: dict[int, int] = {}
+
+    def wrap(first: int, last: int, function: str) -> None:
+        start, end = tokens[first][2], tokens[last][3]
+        openings[start] = f"{openings.get(start, '')}{function}("
+        closings[end] = closings.get(end, 0) + 1
+
     for index, (_, text, *_) in enumerate(tokens):
-        if text != "/" or index + 1 >= len(tokens):
-            continue
-        end = _operand_end(tokens, index + 1)
-        if end == index + 1 and _NONZERO_LITERAL.fullmatch(tokens[end][1]):
-            continue
-        openings[tokens[index + 1][2]] = openings.get(tokens[index + 1][2], 0) + 1
-        closings[tokens[end][3]] = closings.get(tokens[end][3], 0) + 1
+        if text == "/" and index + 1 < len(tokens):
+            end = _operand_end(tokens, index + 1)
+            if end != index + 1 or not _NONZERO_LITERAL.fullmatch(tokens[end][1]):
+                wrap(index + 1, end, nonzero)
+        elif text == "double" and index + 1 < len(tokens) and tokens[index + 1][1] == "(":
+            wrap(index, _bracket_end(tokens, index + 1), finite)
     pieces = []
     for position in range(len(source) + 1):
         pieces.append(")" * closings.get(position, 0))
-        pieces.append(f"{function}(" * openings.get(position, 0))
+        pieces.append(openings.get(position, ""))
         pieces.append(source[position : position + 1])
     return "".join(pieces)
 

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from policies.errors import ExpressionError
 from policies.rules.cel import CelEngine
-from policies.rules.expression import Outcome, Truth, Values, VariableType
+from policies.rules.expression import Truth, Values, VariableType
 
 DOUBLES: dict[str, VariableType] = {"n": "double", "tox": "double", "cost": "double"}
 
@@ -36,7 +36,7 @@ class TestCompile:
             ("n > 'x'", "no matching overload"),
             ("n >", "Syntax error"),
             ("", "Syntax error"),
-            ("(" * 3000 + "n > 1.0" + ")" * 3000, "recursion limit"),
+            ("(" * 3000 + "n > 1.0" + ")" * 3000, "nests deeper than 32"),
             ("n > 1.0;", "Syntax error"),
         ],
     )
@@ -89,13 +89,6 @@ class TestEvaluate:
     def test_divides_as_usual_otherwise(self) -> None:
         assert truth("cost / n > 0.5", {"cost": 6.0, "n": 10.0}) is Truth.TRUE
         assert truth("8.0 / n / 2.0 == 1.0", {"n": 4.0}) is Truth.TRUE
-
-    def test_stops_an_expensive_expression_with_an_error(self) -> None:
-        sixty = "[" + ",".join(["1"] * 60) + "]"
-        source = f"{sixty}.all(a,{sixty}.all(b,{sixty}.all(c,{sixty}.all(d,a+b+c+d>0 && n>0.0))))"
-        engine = CelEngine()
-        outcome = engine.evaluate(engine.compile(source, DOUBLES), {"n": 1.0})
-        assert outcome == Outcome(Truth.ERROR, "INTERNAL: Iteration budget exceeded [INTERNAL]")
 
     def test_names_the_missing_signals(self) -> None:
         engine = CelEngine()

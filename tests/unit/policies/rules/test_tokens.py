@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from policies.rules.tokens import mentioned_names, wrap_divisors
+from policies.rules.tokens import mentioned_names, wrap_operands
 
 
 class TestMentionedNames:
@@ -22,7 +22,7 @@ class TestMentionedNames:
         assert mentioned_names(source, ["n", "tox", "score.tox", "score"]) - {"score"} == expected
 
 
-class TestWrapDivisors:
+class TestWrapOperands:
     @pytest.mark.parametrize(
         ("source", "expected"),
         [
@@ -38,13 +38,16 @@ class TestWrapDivisors:
             ("'a / b' == x", "'a / b' == x"),
             ("a // b", "a // b"),
             ("a", "a"),
+            ("double(a) > 1.0", "fin(double(a)) > 1.0"),
+            ("a / double('2')", "a / nz(fin(double('2')))"),
+            ("double(double(a))", "fin(double(fin(double(a))))"),
         ],
     )
-    def test_wraps_exactly_the_operand_after_a_slash(self, source: str, expected: str) -> None:
-        assert wrap_divisors(source, "nz") == expected
+    def test_wraps_exactly_divisors_and_conversions(self, source: str, expected: str) -> None:
+        assert wrap_operands(source, "nz", "fin") == expected
 
     @given(st.text(alphabet="abn /()[].'\"-!0123", max_size=40))
     def test_keeps_the_text_apart_from_the_wrapping(self, source: str) -> None:
-        wrapped = wrap_divisors(source, "Q")
+        wrapped = wrap_operands(source, "Q", "F")
         assert wrapped.replace("Q(", "").count("/") == source.count("/")
         assert [c for c in wrapped if c not in "Q()"] == [c for c in source if c not in "()"]
