@@ -9,10 +9,11 @@ from __future__ import annotations
 
 import itertools
 from collections import defaultdict
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Generator, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
-from functools import partial
+from functools import partial, reduce
+from operator import or_
 
 from custodes.db import ReadTx
 from custodes.db.segments import Segment
@@ -100,12 +101,19 @@ def _run_windows(
     only_minutes: Collection[int] | None,
 ) -> None:
     groups, places = _place_segments(policy, read_segments(tx, project_id))
+    by_metric: dict[str, list[Reading]] = defaultdict(list)
+    needs = readings_of([policy])
+    for reading in needs:
+        by_metric[reading.metric].append(reading)
+    feeds: dict[Reading, _Feed] = {}
     with ExitStack() as stack:
-        feeds = {}
-        for reading, need in readings_of([policy]).items():
-            feeds[reading] = _Feed(tx, project_id, reading, need, minutes, places, len(groups))
-            stack.callback(feeds[reading].close)
-        run.changed_rows = sum(feed.changed_rows for feed in feeds.values())
+        for metric, readings in by_metric.items():
+            need = reduce(or_, (needs[reading] for reading in readings))
+            source = _Source(tx, project_id, metric, need, minutes, max(reading.minutes for reading in readings))
+            stack.callback(source.close)
+            run.changed_rows += len(source.versions.rows)
+            for reading, entering in zip(readings, itertools.tee(source.open(), len(readings)), strict=True):
+                feeds[reading] = _Feed(source, entering, reading.minutes, minutes[0], places, len(groups))
         further = partial(read_further, tx, project_id, policy) if has_further(policy) else None
         _step_minutes(policy, groups, feeds, further, minutes, run, progress, only_minutes)
 
@@ -173,45 +181,54 @@ def _totals_of(feeds: Mapping[Reading, _Feed], spec: SignalSpec, groups: int) ->
     return [NOTHING] * groups if feed is None else feed.totals
 
 
+class _Source:
+    """The stored rows of one metric in the minutes of a back-test, for all windows that read them."""
+
+    def __init__(self, tx: ReadTx, project_id: str, metric: str, need: Need, minutes: range, widest: int) -> None:
+        self._where = (tx, project_id, metric, minutes[0] - widest, minutes[-1], need)
+        self.versions = read_versions(*self._where, since=minutes[0])
+        self._streams: list[Generator[_Minute, None, None]] = []
+
+    def open(self) -> Iterator[_Minute]:
+        """Return the minutes from the beginning, read from the database once more."""
+        stream = stream_minutes(*self._where)
+        self._streams.append(stream)
+        return _with_absent(stream, self.versions) if self.versions.rows else stream
+
+    def close(self) -> None:
+        """Give back what the database holds."""
+        for stream in self._streams:
+            stream.close()
+
+
 class _Feed:
     """One window of one policy, moved minute by minute over stored rows. ``totals`` are by the number of the group."""
 
     def __init__(
         self,
-        tx: ReadTx,
-        project_id: str,
-        reading: Reading,
-        need: Need,
-        minutes: range,
+        source: _Source,
+        entering: Iterator[_Minute],
+        width: int,
+        start: int,
         places: Mapping[int, int],
         groups: int,
     ) -> None:
         self.totals = [Totals() for _ in range(groups)]
-        self._width = reading.minutes
+        self._width = width
         self._places = places
-        first, last = minutes[0] - reading.minutes, minutes[-1]
-        where = (tx, project_id, reading.metric, first, last, need)
-        self._versions = read_versions(*where, since=minutes[0])
-        self.changed_rows = len(self._versions.rows)
+        self._totals_of = {segment_id: self.totals[number] for segment_id, number in places.items()}
+        self._versions = source.versions
         self._present: dict[Place, Row] = {}
         self._due: dict[int, list[Place]] = defaultdict(list)
         for changed, known in self._versions.rows.items():
             for until, _ in known:
                 self._due[until].append(changed)
-        self._streams = [stream_minutes(*where)]
-        entering = _with_absent(self._streams[0], self._versions)
-        if reading.minutes <= KEPT_MINUTES:
+        if width <= KEPT_MINUTES:
             entering, leaving = itertools.tee(entering)
         else:
-            self._streams.append(stream_minutes(*where))
-            leaving = _with_absent(self._streams[1], self._versions)
-        self._entering, self._leaving = _Ahead(entering), _Ahead(leaving)
-        self._entered = first
-
-    def close(self) -> None:
-        """Give back what the database holds for this feed."""
-        for stream in self._streams:
-            stream.close()
+            leaving = source.open()
+        self._entered = start - width
+        self._entering, self._leaving = _Ahead(entering, self._entered), _Ahead(leaving, self._entered)
 
     def advance(self, minute: int) -> None:
         """Make the window hold the minutes before ``minute``, as of it."""
@@ -220,15 +237,15 @@ class _Feed:
             self._advance_as_of(minute, gone)
             return
         # The innermost loops of a back-test, where nothing ever changed after it was evaluated.
-        totals, number_of = self.totals, self._places.get
+        totals_of = self._totals_of.get
         for _, entries in self._leaving.until(gone):
             for segment_id, row in entries:
-                if (number := number_of(segment_id)) is not None:
-                    totals[number].remove(row)
+                if (totals := totals_of(segment_id)) is not None:
+                    totals.remove(row)
         for _, entries in self._entering.until(minute):
             for segment_id, row in entries:
-                if (number := number_of(segment_id)) is not None:
-                    totals[number].add(row)
+                if (totals := totals_of(segment_id)) is not None:
+                    totals.add(row)
 
     def _advance_as_of(self, minute: int, gone: int) -> None:
         totals, places = self.totals, self._places
@@ -268,11 +285,11 @@ def _remove(totals: Totals, row: Row) -> None:
 
 
 class _Ahead:
-    """An iterator of minutes that can stop before one."""
+    """An iterator of the minutes from ``first`` that can stop before one."""
 
-    def __init__(self, minutes: Iterator[_Minute]) -> None:
-        self._minutes = minutes
-        self._next = next(minutes, None)
+    def __init__(self, minutes: Iterator[_Minute], first: int) -> None:
+        self._minutes = itertools.dropwhile(lambda one: one[0] < first, minutes)
+        self._next = next(self._minutes, None)
 
     def until(self, minute: int) -> Iterator[_Minute]:
         """Yield the minutes before ``minute`` that have not been yielded yet."""

@@ -70,14 +70,12 @@ def stream_minutes(
             columns.minute < to_minute,
         )
         .order_by(columns.minute)
-        .execution_options(yield_per=_AT_ONCE)
     )
     current = from_minute
     entries: list[tuple[int, Row]] = []
-    result: Any = tx.execute(statement)
     # A reader may stop early, and a cursor on the server must not outlive that.
-    with closing(result):
-        for part in result.partitions():
+    with closing(tx.stream(statement, _AT_ONCE)) as parts:
+        for part in parts:
             for minute, segment_id, n, not_assessed, total, maximum, hist in part:
                 if minute != current:
                     if entries:

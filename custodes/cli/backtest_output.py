@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator, Mapping
+import time
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
@@ -11,15 +12,16 @@ import click
 
 from policies.backtest import Progress
 
+SAY_EVERY_S = 2.0
 _MOST_SHOWN = 20
 
 
 @contextmanager
-def progress_bar(quiet: bool) -> Iterator[Progress]:
-    """Give a function that moves a bar on stderr, which is drawn only where somebody watches."""
+def progress_bar() -> Iterator[Progress]:
+    """Give a function that says on stderr how far a back-test is: a bar on a terminal, else a line now and then."""
     stream = sys.stderr
-    if quiet and not stream.isatty():
-        yield _say_nothing
+    if not stream.isatty():
+        yield _Lines(time.monotonic).say
         return
     with click.progressbar(length=1, label="back-test", file=stream, show_pos=True) as bar:
 
@@ -30,8 +32,18 @@ def progress_bar(quiet: bool) -> Iterator[Progress]:
         yield move
 
 
-def _say_nothing(done: int, total: int) -> None:
-    """Stand for a bar that nobody watches."""
+class _Lines:
+    """Progress where there is no terminal: nothing for what is soon over."""
+
+    def __init__(self, clock: Callable[[], float]) -> None:
+        self._clock = clock
+        self._said_s = clock()
+
+    def say(self, done: int, total: int) -> None:
+        """Print a line when the last one was some seconds ago."""
+        if self._clock() - self._said_s >= SAY_EVERY_S:
+            self._said_s = self._clock()
+            click.echo(f"back-test: {done:,} of {total:,} minutes", err=True)
 
 
 def print_report(report: Mapping[str, Any]) -> None:

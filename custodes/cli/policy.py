@@ -127,7 +127,7 @@ def backtest(
     else:
         stored = _choose(database, project, file_or_id, version_id, ("draft", "shadow", "approved", "active"))
         chosen = compile_version(stored)
-    with database.read() as tx, progress_bar(as_json) as progress:
+    with database.read() as tx, progress_bar() as progress:
         report = report_backtest(tx, project, chosen, from_ns, to_ns, labels_from=labels_from, progress=progress)
     if as_json:
         click.echo(json.dumps(report))

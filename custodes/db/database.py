@@ -9,8 +9,8 @@ loss; its writers queue inside the process rather than poll the file lock.
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager, nullcontext
+from collections.abc import Generator, Iterator, Mapping, Sequence
+from contextlib import closing, contextmanager, nullcontext
 from pathlib import Path
 from typing import Any, Literal
 
@@ -45,6 +45,21 @@ class ReadTx:
         if not isinstance(result, CursorResult):
             raise TypeError(f"a statement must give a cursor result, not {type(result).__name__}")
         return result
+
+    def stream(self, statement: Executable, at_once: int) -> Generator[Sequence[Any], None, None]:
+        """Yield the rows of a statement as tuples of what the driver gives, ``at_once`` at a time.
+
+        For millions of rows: nothing is converted, so only types that need no conversion may be among the columns. What
+        the database holds for it is given back when the iterator ends or is closed.
+        """
+        if self.dialect == "postgresql":
+            with closing(self.execute(statement.execution_options(yield_per=at_once))) as result:
+                yield from result.partitions()
+            return
+        with closing(self.execute(statement)) as result:
+            # Straight from the driver: making a row of each tuple takes as long as reading it.
+            while rows := result.cursor.fetchmany(at_once):
+                yield rows
 
     def select_in(self, sql: str, values: Sequence[Any], before: Sequence[Any] = ()) -> list[Row]:
         """Run driver-level SQL that ends in ``IN`` for any number of values, with a ``?`` for each value ``before``.

@@ -14,7 +14,8 @@ from custodes.kernel.histogram import BINS, Scale, bin_bounds, value_to_bin
 MOST_VALUES = 2**32 - 1
 _BYTES = BINS * 4
 _COUNTS = struct.Struct(f"<{BINS}I")
-_BOUNDS = {scale: tuple(bin_bounds(index, scale) for index in range(BINS)) for scale in Scale}
+_LINEAR = tuple(bin_bounds(index, Scale.LINEAR) for index in range(BINS))
+_LOG = tuple(bin_bounds(index, Scale.LOG) for index in range(BINS))
 
 Counts = tuple[int, ...]
 """How many values lie in each bin."""
@@ -43,13 +44,23 @@ def counts_quantile(counts: Counts, total: int, q: float, scale: Scale, guess: i
     while seen + counts[guess] < rank:
         seen += counts[guess]
         guess += 1
-    low, high = _BOUNDS[scale][guess]
+    low, high = (_LINEAR if scale is Scale.LINEAR else _LOG)[guess]
     return low + (high - low) * max(0.0, (rank - seen) / counts[guess]), guess
 
 
 def counts_rate_above(counts: Counts, total: int, threshold: float, scale: Scale) -> float:
     """Return the share of ``total`` > 0 values that lie above ``threshold``, exact at bin edges."""
+    index, share = split_bin(threshold, scale)
+    return counts_share_above(counts, total, index, share)
+
+
+def split_bin(threshold: float, scale: Scale) -> tuple[int, float]:
+    """Return the bin that ``threshold`` lies in, and the share of that bin above it."""
     index = value_to_bin(threshold, scale)
-    low, high = _BOUNDS[scale][index]
-    inside = counts[index] * min(1.0, max(0.0, (high - threshold) / (high - low)))
-    return (sum(counts[index + 1 :]) + inside) / total
+    low, high = (_LINEAR if scale is Scale.LINEAR else _LOG)[index]
+    return index, min(1.0, max(0.0, (high - threshold) / (high - low)))
+
+
+def counts_share_above(counts: Counts, total: int, index: int, share: float) -> float:
+    """Return the share of ``total`` > 0 values in the bins above ``index`` and in ``share`` of that one."""
+    return (sum(counts[index + 1 :]) + counts[index] * share) / total

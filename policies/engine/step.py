@@ -162,6 +162,9 @@ def _on_false(
     if state.pending_since_ns is not None:
         state = state._replace(pending_since_ns=None)
     if state.firing_since_ns is None:
+        if state.state == "ok" and state.since_ns is not None:
+            # What nearly every evaluation comes to.
+            return StepResult(state, (), (), truth)
         return _enter(state, "ok", now_ns, when.reason or "when does not hold", truth)
     clear = _TRUE if policy.clear is None else policy.engine.evaluate(policy.clear, values)
     if clear.truth is Truth.ERROR:

@@ -21,8 +21,9 @@ from custodes.kernel.packed_histogram import (
     MOST_VALUES,
     Counts,
     counts_quantile,
-    counts_rate_above,
+    counts_share_above,
     pack_histogram,
+    split_bin,
     unpack_counts,
 )
 from policies.rules.compile import SignalSpec
@@ -30,6 +31,7 @@ from policies.rules.vocabulary import EXCHANGES_METRIC, FROM_ROLLUPS
 
 _SHIFT = 1074
 _UNIT = 1 << _SHIFT
+_make_tuple = tuple.__new__
 _QUANTILES = {"p50": 0.50, "p90": 0.90, "p95": 0.95, "p99": 0.99, "latency_p95": 0.95}
 _SUMS = frozenset({"mean", "cost_sum"})
 
@@ -75,8 +77,9 @@ class Row(NamedTuple):
 def make_row(n: int, not_assessed: int, total: float, maximum: float | None, hist: bytes | None, need: Need) -> Row:
     """Return the parts of a stored row that are needed."""
     packed = pack_histogram(hist) if need.histogram and hist is not None else 0
+    # As a tuple, because back-tests make millions and the class's own constructor takes three times as long.
     if not need.total:
-        return Row(n, not_assessed, 0, maximum if need.maximum else None, packed)
+        return _make_tuple(Row, (n, not_assessed, 0, maximum if need.maximum else None, packed, 0))
     is_finite = math.isfinite(total)
     exact = _to_units(total) if is_finite else 0
     return Row(n, not_assessed, exact, maximum if need.maximum else None, packed, 0 if is_finite else 1)
@@ -168,7 +171,8 @@ class Totals:
 
     def quantile(self, q: float, scale: Scale) -> float:
         """Return the ``q``-quantile of at least one value."""
-        value, self._bins[q] = counts_quantile(self.counts, self.n, q, scale, self._bins.get(q, 0))
+        counts = self._counts or self.counts
+        value, self._bins[q] = counts_quantile(counts, self.n, q, scale, self._bins.get(q, 0))
         return value
 
 
@@ -226,8 +230,7 @@ def reader_of(spec: SignalSpec) -> Reader:
         return lambda totals: float(totals.n)
     if name == "not_assessed_ratio":
         return lambda totals: _share(totals.not_assessed, totals.n + totals.not_assessed, least)
-    read = _reader_of_values(spec)
-    return lambda totals: read(totals) if totals.n >= least else None
+    return _reader_of_values(spec, least)
 
 
 def aggregate(spec: SignalSpec, totals: Totals) -> float | None:
@@ -235,20 +238,20 @@ def aggregate(spec: SignalSpec, totals: Totals) -> float | None:
     return reader_of(spec)(totals)
 
 
-def _reader_of_values(spec: SignalSpec) -> Reader:
+def _reader_of_values(spec: SignalSpec, least: int) -> Reader:
     name, scale = spec.aggregation.name, metric_scale(spec.metric)
     if name in _QUANTILES:
         q = _QUANTILES[name]
-        return lambda totals: totals.quantile(q, scale)
+        return lambda totals: totals.quantile(q, scale) if totals.n >= least else None
     if name == "rate_above":
-        threshold = spec.aggregation.threshold or 0.0
-        return lambda totals: counts_rate_above(totals.counts, totals.n, threshold, scale)
+        index, share = split_bin(spec.aggregation.threshold or 0.0, scale)
+        return lambda totals: counts_share_above(totals.counts, totals.n, index, share) if totals.n >= least else None
     if name == "max":
-        return lambda totals: totals.maximum
+        return lambda totals: totals.maximum if totals.n >= least else None
     if name == "cost_sum":
-        return lambda totals: totals.total
+        return lambda totals: totals.total if totals.n >= least else None
     if name == "mean":
-        return lambda totals: None if (total := totals.total) is None else total / totals.n
+        return lambda totals: None if totals.n < least or (total := totals.total) is None else total / totals.n
     raise ValueError(f"no such aggregation: {name!r}")
 
 

@@ -18,7 +18,6 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Mapping
-from typing import Any
 
 from cel_expr_python import cel
 
@@ -69,10 +68,14 @@ class CelEngine:
         non-finite number counts as missing; it never enters the evaluation.
         """
         if predicate.quick is not None:
-            # Doubles only, see make_quick; this is the innermost loop of a back-test.
-            known: list[Any] = [values.get(name) for name in predicate.order]
-            if None not in known and all(map(math.isfinite, known)):
-                return _TRUE if predicate.quick(*known) else _FALSE
+            # Doubles only, see make_quick; this is the innermost loop of a back-test. An absent value, ``None`` and a
+            # zero divisor raise; CEL then knows whether the rest of the expression decides all the same.
+            try:
+                known = predicate.pick(values)
+                if all(map(math.isfinite, known)):
+                    return _TRUE if predicate.quick(*known) else _FALSE
+            except (KeyError, TypeError, ZeroDivisionError):
+                pass
         present = {name: values[name] for name in predicate.names if _is_usable(values.get(name))}
         missing = sorted(predicate.names - present.keys())
         program = predicate.program

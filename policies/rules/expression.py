@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from enum import Enum
-from typing import Literal, Protocol
+from operator import itemgetter
+from typing import Any, Literal, Protocol
 
 VariableType = Literal["double", "string"]
 Values = Mapping[str, float | str | None]
@@ -41,6 +42,13 @@ class Predicate:
     program: object
     order: tuple[str, ...] = ()
     quick: Callable[..., bool] | None = field(default=None, compare=False)
+    pick: Callable[[Values], tuple[Any, ...]] = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        """Prepare ``pick``, which gives the values of ``order`` and raises ``KeyError`` where one is absent."""
+        order = self.order
+        several = itemgetter(*order) if len(order) > 1 else lambda values: tuple(values[name] for name in order)
+        object.__setattr__(self, "pick", several)
 
 
 class ExpressionEngine(Protocol):

@@ -148,6 +148,28 @@ class TestRead:
             assert tx.execute(select(func.count()).select_from(lease)).scalar_one() == 0
         assert count_leases(database) == 1
 
+    @pytest.mark.parametrize("at_once", [1, 3, 5, 100])
+    def test_it_streams_every_row_once_and_in_order(self, database: Database, at_once: int) -> None:
+        with database.write() as tx:
+            tx.execute_many(insert(lease), [add_lease(f"l{number:02}", number) for number in range(10)])
+        statement = select(lease.c.name, lease.c.token).order_by(lease.c.name)
+        with database.read() as tx:
+            parts = list(tx.stream(statement, at_once))
+            assert [tuple(row) for part in parts for row in part] == [(f"l{n:02}", n) for n in range(10)]
+            assert max(len(part) for part in parts) <= at_once
+            assert list(tx.stream(select(lease.c.name).where(lease.c.token < 0), at_once)) == []
+
+    def test_it_gives_back_what_a_stream_holds_when_it_is_closed_early(self, database: Database) -> None:
+        with database.write() as tx:
+            tx.execute_many(insert(lease), [add_lease(f"l{number:02}", number) for number in range(10)])
+        with database.read() as tx:
+            stream = tx.stream(select(lease.c.name), 2)
+            assert len(next(stream)) == 2
+            stream.close()
+        with database.write() as tx:
+            tx.execute(update(lease).values(token=7))
+            assert tx.execute(select(func.min(lease.c.token))).scalar_one() == 7
+
 
 class TestOpenDatabase:
     @pytest.mark.parametrize(

@@ -12,14 +12,14 @@ from policies import check
 from policies.errors import ExpressionError, PolicyError
 from policies.rules.cel import CelEngine
 from policies.rules.compile import compile_policy
-from policies.rules.expression import Outcome, Truth, VariableType
+from policies.rules.expression import Outcome, Truth, Values, VariableType
 from policies.rules.limits import MACROS
 from policies.rules.load import parse_source
 from policies.rules.tree import parse_tree
 
 Change = Callable[..., str]
 VARIABLES: dict[str, VariableType] = {"n": "double", "word": "string"}
-VALUES = {"n": 5.0, "word": "assessed"}
+VALUES: Values = {"n": 5.0, "word": "assessed"}
 FAST_S = 0.5
 """Far above what compiling or evaluating takes (some ms), far below what the bombs took (1.7 s and more)."""
 
@@ -116,7 +116,7 @@ class TestExpressions:
         for name in MACROS:
             body = "x" if name == "map" else "x > 0"
             ending = "" if name in ("all", "exists", "exists_one") else ".size() > 0"
-            assert CelEngine().compile(f"n > 1.0 || [1].{name}(x, {body}){ending}", VARIABLES)
+            assert CelEngine().compile(f"n > 1.0 || [1].{name}(x, {body}){ending}", VARIABLES).names == {"n"}
 
     def test_a_raw_string_that_ends_in_a_backslash_hides_nothing(self) -> None:
         hidden = ".map(x, x + x)" * 20

@@ -28,7 +28,7 @@ def sums(depth: int) -> st.SearchStrategy[str]:
     inner = sums(depth - 1)
     return st.one_of(
         numbers,
-        st.tuples(inner, st.sampled_from([" + ", "-", " * "]), inner).map("".join),
+        st.tuples(inner, st.sampled_from([" + ", "-", " * ", " / "]), inner).map("".join),
         inner.map(lambda text: f"({text})"),
         inner.map(lambda text: f"-({text})"),
     )
@@ -63,7 +63,6 @@ class TestQuick:
     @pytest.mark.parametrize(
         "source",
         [
-            "a / b > 1.0",
             "a > 1.0 ? true : false",
             "[a, b].exists(x, x > 1.0)",
             "(a > 1.0) == (b > 1.0)",
@@ -75,6 +74,24 @@ class TestQuick:
     )
     def test_it_leaves_everything_else_to_cel(self, source: str) -> None:
         assert SLOW.compile(source, VARIABLES).quick is None
+
+    @pytest.mark.parametrize(
+        ("source", "truth"),
+        [
+            ("a / b > 1.0", Truth.ERROR),
+            ("a / b > 1.0 || a > 1.0", Truth.TRUE),
+            ("a > 1.0 || a / b > 1.0", Truth.TRUE),
+            ("a / b > 1.0 && a < 1.0", Truth.FALSE),
+            ("a < 1.0 && a / b > 1.0", Truth.FALSE),
+            ("!(a / b > 1.0)", Truth.ERROR),
+            ("a / -b > 1.0", Truth.ERROR),
+            ("b / a < 1.0", Truth.TRUE),
+        ],
+    )
+    def test_it_asks_cel_what_a_division_by_zero_comes_to(self, source: str, truth: Truth) -> None:
+        compiled = SLOW.compile(source, VARIABLES)
+        assert compiled.quick is not None
+        assert SLOW.evaluate(compiled, {"a": 2.0, "b": 0.0}).truth is truth
 
     def test_it_leaves_texts_to_cel(self) -> None:
         assert SLOW.compile('s == "x"', {"s": "string"}).quick is None
