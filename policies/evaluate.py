@@ -31,6 +31,7 @@ from policies.rules.compile import CompiledPolicy, compile_policy
 from policies.rules.expression import Truth
 from policies.rules.load import parse_source
 from policies.signals import (
+    FurtherValues,
     SignalReader,
     SignalValues,
     empty_values,
@@ -46,7 +47,7 @@ from policies.store import (
     Tally,
     VersionKey,
     add_tallies,
-    list_states,
+    list_states_of,
     list_watching,
     load_versions,
     mark_evaluated,
@@ -124,10 +125,11 @@ class Evaluator:
             usable = [policy for policy in due.values() if not isinstance(policy, str)]
             with self._write(guard) as tx:
                 advance_policy_clock(tx, ns_to_minute(report.at_ns), reach_of(usable))
-            values = self._read_values(due, report.at_ns)
+            further = self._advance_readers(due, report.at_ns)
             keys = sorted(key for key, policy in due.items() if not isinstance(policy, str))
             for start in range(0, len(keys), VERSIONS_AT_ONCE):
-                self._step_some(keys[start : start + VERSIONS_AT_ONCE], values, report, guard)
+                some = keys[start : start + VERSIONS_AT_ONCE]
+                self._step_some(some, self._read_values(some, further), report, guard)
         active = {key: found for key, found in self._compiled.items() if not isinstance(found, str)}
         with self._write(guard) as tx:
             report.messages += tend_incidents(tx, project_id, active, self._conduct, now_ns)
@@ -164,24 +166,36 @@ class Evaluator:
                 report.failures.append(PolicyFailure(key[0], key[1], found))
         return due
 
-    def _read_values(self, due: Mapping[VersionKey, CompiledPolicy | str], at_ns: int) -> dict[VersionKey, Values]:
-        """Read first and write afterwards: a long window must not keep other writers waiting."""
+    def _advance_readers(
+        self, due: Mapping[VersionKey, CompiledPolicy | str], at_ns: int
+    ) -> dict[VersionKey, FurtherValues]:
+        """Bring all windows to ``at_ns``, and return what policies read besides.
+
+        All reading comes before any writing: a long window must not keep other writers waiting.
+        """
         by_project: dict[str, dict[VersionKey, CompiledPolicy]] = defaultdict(dict)
         for key, policy in due.items():
             if not isinstance(policy, str) and policy.kind == "Policy":
                 by_project[key[0]][key] = policy
-        values: dict[VersionKey, Values] = {}
+        further: dict[VersionKey, FurtherValues] = {}
         for project, policies in by_project.items():
             reader = self._readers.setdefault(project, SignalReader(project))
             with self._db.read() as tx:
                 reader.advance(tx, readings_of(policies.values()), at_ns)
-                further = {
-                    key: read_further(tx, project, policy, at_ns)
-                    for key, policy in policies.items()
-                    if has_further(policy)
-                }
-            for key, policy in policies.items():
-                values[key] = reader.read(policy, further.get(key))
+                for key, policy in policies.items():
+                    if has_further(policy):
+                        further[key] = read_further(tx, project, policy, at_ns)
+        return further
+
+    def _read_values(
+        self, keys: Sequence[VersionKey], further: Mapping[VersionKey, FurtherValues]
+    ) -> dict[VersionKey, Values]:
+        """Return the values of some versions' groups, from the windows in memory."""
+        values: dict[VersionKey, Values] = {}
+        for key in keys:
+            policy = self._compiled[key]
+            if not isinstance(policy, str) and policy.kind == "Policy":
+                values[key] = self._readers[key[0]].read(policy, further.get(key))
         return values
 
     def _step_some(
@@ -215,18 +229,26 @@ class Evaluator:
                 and one.begun_ns <= at_ns
                 and (one.evaluated_ns is None or one.evaluated_ns < at_ns)
             ]
+            states = list_states_of(tx, [version.key for version in locked])
             for version in locked:
                 policy = self._compiled[version.key]
                 if not isinstance(policy, str):
-                    done.append(self._step_version(tx, version, policy, values.get(version.key, {}), at_ns))
+                    stored = {one.group: one for one in states[version.key]}
+                    seen = values.get(version.key, {})
+                    done.append(self._step_version(tx, version, policy, stored, seen, at_ns))
             mark_evaluated(tx, [version.key for version in locked], at_ns)
             add_tallies(tx, [tally for _, tally in done])
         return done
 
     def _step_version(
-        self, tx: WriteTx, version: PolicyVersion, policy: CompiledPolicy, values: Values, at_ns: int
+        self,
+        tx: WriteTx,
+        version: PolicyVersion,
+        policy: CompiledPolicy,
+        stored: Mapping[Group, StoredState],
+        values: Values,
+        at_ns: int,
     ) -> tuple[Applied, Tally]:
-        stored = {one.group: one for one in list_states(tx, *version.key)}
         steps = step_groups(policy, stored, values, at_ns)
         context = StepContext(*version.key, self._conduct, at_ns, policy, version.mode)
         applied = apply_steps(tx, context, steps)

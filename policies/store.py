@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 import orjson
-from sqlalchemy import Row, and_, delete, insert, select, tuple_, update
+from sqlalchemy import Row, and_, delete, insert, or_, select, tuple_, update
 
 from custodes.db import ReadTx, WriteTx
 from custodes.db.tables import policy_state, policy_tally, policy_version
@@ -156,6 +156,15 @@ def list_policy_versions(
     return [_row_to_version(row) for row in tx.execute(statement)]
 
 
+def list_undecided(tx: ReadTx, project_id: str) -> list[PolicyVersion]:
+    """Return the versions that wait for a second person: in shadow, or active by break-glass; oldest first."""
+    columns = policy_version.c
+    waits = or_(columns.state == "shadow", and_(columns.state == "active", columns.expires_ns.is_not(None)))
+    statement = select(policy_version).where(columns.project_id == project_id, waits)
+    statement = statement.order_by(columns.policy_id, columns.created_ns)
+    return [_row_to_version(row) for row in tx.execute(statement)]
+
+
 def list_watching(tx: ReadTx, project_id: str | None, kind: VersionKind | None = None) -> list[Watched]:
     """Return the versions that are evaluated, without their text, in a fixed order, with their last minute."""
     columns = policy_version.c
@@ -253,6 +262,19 @@ def list_states(tx: ReadTx, project_id: str, policy_id: str, version: str) -> li
     return [_row_to_state(row) for row in tx.execute(statement.order_by(policy_state.c.group_key))]
 
 
+def list_states_of(tx: ReadTx, keys: Collection[VersionKey]) -> dict[VersionKey, list[StoredState]]:
+    """Return the state of every group of some versions, by version and in the order of group keys."""
+    columns = policy_state.c
+    place = (columns.project_id, columns.policy_id, columns.version)
+    ordered = sorted(keys)
+    found: dict[VersionKey, list[StoredState]] = {key: [] for key in ordered}
+    for start in range(0, len(ordered), _CHUNK):
+        statement = select(policy_state).where(tuple_(*place).in_(ordered[start : start + _CHUNK]))
+        for row in tx.execute(statement.order_by(*place, columns.group_key)):
+            found[row.project_id, row.policy_id, row.version].append(_row_to_state(row))
+    return found
+
+
 def find_state(tx: ReadTx, key: VersionKey, group: Group) -> StoredState:
     """Return the state of one group; that of a group nobody has seen yet is the first one."""
     statement = select(policy_state).where(_is_state_of(*key), policy_state.c.group_key == group.key)
@@ -264,6 +286,8 @@ def save_states(
     tx: WriteTx, project_id: str, policy_id: str, version: str, states: Sequence[StoredState], now_ns: int
 ) -> None:
     """Store the state of groups, replacing what was there."""
+    if not states:
+        return
     statement = tx.insert(policy_state)
     replaced = ("state", "since_ns", "body", "incident_id")
     statement = statement.on_conflict_do_update(

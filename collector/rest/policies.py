@@ -27,9 +27,11 @@ from collector.rest.dependencies import (
     revision_response,
 )
 from collector.rest.idempotency import IdempotentRoute
-from collector.rest.parameters import RangeQuery
+from collector.rest.parameters import DEFAULT_LIMIT, Limit, RangeQuery, decode_cursor, encode_cursor
+from collector.rest.parameters import Query as QueryModel
 from collector.rest.problems import finding_to_json
 from collector.rest.queries.policies import (
+    count_policies,
     diff_versions,
     list_policies,
     load_backtest,
@@ -63,6 +65,14 @@ _YAML_TYPES = ("application/yaml", "application/x-yaml", "text/yaml", "text/x-ya
 _YAML_BODY = {
     "requestBody": {"required": True, "content": {"application/yaml": {"schema": {"type": "string"}}}},
 }
+
+
+class PoliciesQuery(QueryModel):
+    """A page of policies, of those whose id holds ``q``."""
+
+    q: str | None = Field(None, min_length=1, max_length=64, description="A part of the policy's id.")
+    cursor: str | None = Field(None, max_length=200, description="next_cursor of the page before.")
+    limit: Limit = DEFAULT_LIMIT
 
 
 class BacktestBody(BaseModel):
@@ -112,10 +122,16 @@ PolicyText = Annotated[str, Depends(read_yaml)]
 
 
 @router.get("/policies", summary="One row per policy with the state of its groups")
-def get_policies(caller: Reader, services: WithServices) -> Response:
-    """List policies by id."""
+def get_policies(query: Annotated[PoliciesQuery, Query()], caller: Reader, services: WithServices) -> Response:
+    """List policies by id, with how many there are in all."""
+    after = decode_cursor(query.cursor, str)
     with services.db.read() as tx:
-        return page_response(list_policies(tx, caller.project), None)
+        rows, last = list_policies(
+            tx, caller.project, q=query.q, after=None if after is None else after[0], limit=query.limit
+        )
+        totals = count_policies(tx, caller.project)
+    cursor = None if last is None else encode_cursor(last)
+    return json_response({"rows": rows, "next_cursor": cursor, "totals": totals})
 
 
 @router.get("/policies/{policy_id}", summary="One policy with source and versions")

@@ -212,9 +212,12 @@ class GovernanceCalls:
 
     # Policies
 
-    def policies(self) -> answers.Page[answers.Policy]:
-        """Return every policy at its newest version."""
-        return self._page(answers.Policy, "/policies")
+    def policies(
+        self, *, q: str | None = None, cursor: str | None = None, limit: int | None = None
+    ) -> answers.PolicyPage:
+        """Return one page of policies by id, each at its active or else newest version; ``q`` is a part of the id."""
+        answer = self._transport.get(f"{API}/policies", {"q": q, "cursor": cursor, "limit": limit})
+        return decode(answers.PolicyPage, answer)
 
     def policy(self, policy_id: str) -> answers.PolicyDetail:
         """Return one policy with its source and versions."""

@@ -12,6 +12,7 @@ from custodes_sdk.models import Policy
 from ui import session
 from ui.components import states
 from ui.components.badges import POLICY_STATES, SERVICE_STATES, SEVERITIES, state_word
+from ui.components.paging import given_text, pager, walked_cursors
 from ui.components.safe_text import show_hidden
 from ui.components.tables import selected_row
 from ui.figures import plural
@@ -26,7 +27,12 @@ def render(context: session.Context) -> None:
     with st.container(horizontal=True, vertical_alignment="center", horizontal_alignment="distribute"):
         st.title("Policies", anchor=False, width="content")
         st.page_link(context.pages["approvals"], label="What waits for approval", icon=":material/how_to_reg:")
-    page = context.client.policies()
+    q = given_text(st.text_input("Name contains", key="policies_q", max_chars=64, width=320))
+    page = context.client.policies(q=q, cursor=walked_cursors("policies", q)[-1])
+    totals = page.totals
+    if not page.rows and q is not None:
+        states.empty("No such policy", "No policy has this in its name. Clear the field to see all of them.")
+        return
     if not page.rows:
         states.empty(
             "No policy yet",
@@ -34,13 +40,12 @@ def render(context: session.Context) -> None:
             icon=":material/policy:",
         )
         return
-    active = sum(row.state == "active" for row in page.rows)
-    waiting = sum(row.in_review for row in page.rows)
     st.caption(
-        f"{active} of {plural(len(page.rows), 'policy', 'policies')} active, "
-        f"{plural(waiting, 'version')} in review. Select a row to open it."
+        f"{totals.get('active', 0)} of {plural(totals.get('policies', 0), 'policy', 'policies')} active, "
+        f"{plural(totals.get('in_review', 0), 'version')} in review. Select a row to open it."
     )
     _table(context, page.rows)
+    pager("policies", page.next_cursor, ("Previous", "Next"))
 
 
 def policies_to_frame(rows: Sequence[Policy]) -> pd.DataFrame:

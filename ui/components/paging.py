@@ -24,8 +24,8 @@ def walked_cursors(name: str, filters: object) -> list[str | None]:
     return cursors
 
 
-def pager(name: str, following: str | None) -> None:
-    """Show buttons to the newer and older page of list ``name``; nothing when there is only one."""
+def pager(name: str, following: str | None, words: tuple[str, str] = ("Newer", "Older")) -> None:
+    """Show buttons to the page before and after of list ``name``; nothing when there is only one."""
     kept = f"{name}_cursors"
     cursors = st.session_state[kept]
     if len(cursors) == 1 and following is None:
@@ -40,10 +40,10 @@ def pager(name: str, following: str | None) -> None:
 
     with st.container(horizontal=True, vertical_alignment="center"):
         st.button(
-            "Newer", icon=":material/chevron_left:", key=f"{name}_newer", disabled=len(cursors) == 1, on_click=back
+            words[0], icon=":material/chevron_left:", key=f"{name}_newer", disabled=len(cursors) == 1, on_click=back
         )
         st.button(
-            "Older",
+            words[1],
             icon=":material/chevron_right:",
             icon_position="right",
             key=f"{name}_older",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from typing import Any
 
 from collector.rest.queries.actions import list_waiting
@@ -13,19 +14,23 @@ from policies.errors import PolicyError
 from policies.incident_store import list_silences
 from policies.lifecycle import approvals_needed
 from policies.silences import Silence
-from policies.store import PolicyVersion, list_policy_versions
+from policies.store import PolicyVersion, list_undecided
 from policies.store_drift_references import DriftReference, list_references, require_place
 
 
 def list_pending(tx: ReadTx, project: str, actor: str, now_ns: int) -> list[dict[str, Any]]:
     """Return what waits, oldest first. ``mine`` says that ``actor`` asked for it, or has decided already."""
-    versions = [one for one in list_policy_versions(tx, project) if _waits(one)]
+    versions = list_undecided(tx, project)
     subjects = [policy_subject(one.key) for one in versions]
     verdicts = list_approvals(tx, project, kind="policy", subjects=subjects) if subjects else []
+    agreed: dict[str, list[str]] = defaultdict(list)
+    for one in verdicts:
+        if one.verdict != "rejected":
+            agreed[one.subject].append(one.approver)
     rows = []
     for version in versions:
         subject = policy_subject(version.key)
-        people = [one.approver for one in verdicts if one.subject == subject and one.verdict != "rejected"]
+        people = agreed[subject]
         rows.append(
             {
                 "kind": "policy",
@@ -96,10 +101,6 @@ def _reference_row(tx: ReadTx, reference: DriftReference, actor: str) -> dict[st
         "needed": 1,
         "mine": actor == reference.requested_by,
     }
-
-
-def _waits(version: PolicyVersion) -> bool:
-    return version.state == "shadow" or (version.state == "active" and version.expires_ns is not None)
 
 
 def _needed(version: PolicyVersion) -> int | None:

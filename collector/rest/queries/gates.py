@@ -70,18 +70,22 @@ def _voices(tx: ReadTx, project: str, deployment: str, policy: str | None, now_n
     together = and_(
         state.project_id == version.project_id, state.policy_id == version.policy_id, state.version == version.version
     )
+    active = [version.project_id == project, version.state == "active"]
+    if policy is not None:
+        active.append(version.policy_id == policy)
+    sources = tx.execute(select(version.policy_id, version.source).where(*active))
+    scopes = {row.policy_id: dict(source_to_reach(row.source).scope) for row in sources}
     statement = (
-        select(version.policy_id, version.version, version.source, version.evaluated_ns, version.kind)
+        # The texts are not among the columns, or each would come once for every group.
+        select(version.policy_id, version.version, version.evaluated_ns, version.kind)
         .add_columns(state.group_key, state.state, state.since_ns)
         .select_from(policy_version.join(policy_state, together))
-        .where(version.project_id == project, version.state == "active")
+        .where(*active)
         .order_by(version.policy_id, state.group_key)
     )
-    if policy is not None:
-        statement = statement.where(version.policy_id == policy)
     found = []
     for row in tx.execute(statement):
-        labels = {**dict(source_to_reach(row.source).scope), **orjson.loads(row.group_key)}
+        labels = {**scopes[row.policy_id], **orjson.loads(row.group_key)}
         if labels.get("deployment") != deployment:
             continue
         is_stale = row.evaluated_ns is None or now_ns - row.evaluated_ns > STALE_NS

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Collection, Mapping, Sequence
+from typing import Any, TypeVar
 
 import orjson
-from sqlalchemy import select
+from sqlalchemy import case, distinct, func, select
 
 from custodes.db import ReadTx
-from custodes.db.tables import policy_state
+from custodes.db.tables import policy_state, policy_version
 from custodes.kernel.clock import HOUR_NS, ns_to_rfc3339
 from custodes.kernel.errors import NotFoundError
 from policies.approval_store import Approval, find_backtest, list_approvals, policy_subject
@@ -18,23 +18,52 @@ from policies.diff import diff_documents
 from policies.errors import PolicyError
 from policies.lifecycle import approvals_needed, missing_steps
 from policies.rules.load import parse_policy, parse_source
-from policies.store import PolicyVersion, list_policy_versions, list_tallies, require_policy_version
+from policies.store import PolicyVersion, list_policy_versions, list_tallies, load_versions, require_policy_version
 
 Groups = Mapping[tuple[str, str], Sequence[dict[str, Any]]]
+Versioned = TypeVar("Versioned", bound=Any)
+"""A version, or a row with its state."""
+_IN_REVIEW = ("draft", "shadow", "approved")
 
 
-def list_policies(tx: ReadTx, project: str) -> list[dict[str, Any]]:
-    """Return one row per policy, by id: its active version, or its newest when none is active."""
-    by_policy: dict[str, list[PolicyVersion]] = defaultdict(list)
-    for version in list_policy_versions(tx, project):
-        by_policy[version.policy_id].append(version)
-    groups = _load_groups(tx, project)
+def list_policies(
+    tx: ReadTx, project: str, *, q: str | None = None, after: str | None = None, limit: int
+) -> tuple[list[dict[str, Any]], str | None]:
+    """Return one page of policies by id, each at its active version or else its newest, and the id to go on after.
+
+    ``q`` is a part of their ids. Reads the texts of one page only, however many policies there are.
+    """
+    columns = policy_version.c
+    statement = select(columns.policy_id).where(columns.project_id == project).distinct().order_by(columns.policy_id)
+    if q is not None:
+        statement = statement.where(columns.policy_id.icontains(q, autoescape=True))
+    if after is not None:
+        statement = statement.where(columns.policy_id > after)
+    names = list(tx.execute(statement.limit(limit + 1)).scalars())
+    shown = names[:limit]
+    if not shown:
+        return [], None
+    facts = select(columns.policy_id, columns.version, columns.state).order_by(columns.created_ns)
+    by_policy: dict[str, list[Any]] = defaultdict(list)
+    for row in tx.execute(facts.where(columns.project_id == project, columns.policy_id.in_(shown))):
+        by_policy[row.policy_id].append(row)
+    chosen = [(project, name, current_version(by_policy[name]).version) for name in shown]
+    groups = _load_groups(tx, project, shown)
     rows = []
-    for name in sorted(by_policy):
-        in_review = [one for one in by_policy[name] if one.state in ("draft", "shadow", "approved")]
-        row = version_to_json(current_version(by_policy[name]), groups)
-        rows.append({**row, "in_review": len(in_review)})
-    return rows
+    for version in sorted(load_versions(tx, chosen), key=lambda one: one.policy_id):
+        in_review = [one for one in by_policy[version.policy_id] if one.state in _IN_REVIEW]
+        rows.append({**version_to_json(version, groups), "in_review": len(in_review)})
+    return rows, shown[-1] if len(names) > limit else None
+
+
+def count_policies(tx: ReadTx, project: str) -> dict[str, int]:
+    """Return how many policies there are, how many are active, and how many versions are in review."""
+    columns = policy_version.c
+    of_state = func.coalesce(func.sum(case((columns.state == "active", 1), else_=0)), 0)
+    in_review = func.coalesce(func.sum(case((columns.state.in_(_IN_REVIEW), 1), else_=0)), 0)
+    statement = select(func.count(distinct(columns.policy_id)), of_state, in_review)
+    counts = tx.execute(statement.where(columns.project_id == project)).one()
+    return {"policies": int(counts[0]), "active": int(counts[1]), "in_review": int(counts[2])}
 
 
 def load_policy(tx: ReadTx, project: str, policy_id: str) -> dict[str, Any] | None:
@@ -43,7 +72,7 @@ def load_policy(tx: ReadTx, project: str, policy_id: str) -> dict[str, Any] | No
     if not versions:
         return None
     current = current_version(versions)
-    row = version_to_json(current, _load_groups(tx, project))
+    row = version_to_json(current, _load_groups(tx, project, [policy_id]))
     listed = [_version_facts(version) for version in reversed(versions)]
     return {**row, "source": current.source, "versions": listed}
 
@@ -58,7 +87,7 @@ def load_version(tx: ReadTx, project: str, policy_id: str, version: str) -> dict
         needed = None
     is_open = found.state in ("draft", "shadow")
     return {
-        **version_to_json(found, _load_groups(tx, project)),
+        **version_to_json(found, _load_groups(tx, project, [policy_id])),
         "source": found.source,
         "approvals": [approval_to_json(one) for one in verdicts],
         "approvals_needed": needed,
@@ -112,7 +141,7 @@ def load_tally(tx: ReadTx, project: str, policy_id: str, from_ns: int, to_ns: in
     ]
 
 
-def current_version(versions: Sequence[PolicyVersion]) -> PolicyVersion:
+def current_version(versions: Sequence[Versioned]) -> Versioned:
     """Return the active version, or the newest of a list that is oldest first."""
     return next((version for version in versions if version.state == "active"), versions[-1])
 
@@ -175,8 +204,10 @@ def _read_document(source: str) -> tuple[str | None, str | None, dict[str, str]]
     return document.severity, document.owner, document.scope.model_dump(exclude_none=True)
 
 
-def _load_groups(tx: ReadTx, project: str) -> Groups:
-    statement = select(policy_state).where(policy_state.c.project_id == project).order_by(policy_state.c.group_key)
+def _load_groups(tx: ReadTx, project: str, policy_ids: Collection[str]) -> Groups:
+    columns = policy_state.c
+    statement = select(policy_state).where(columns.project_id == project, columns.policy_id.in_(policy_ids))
+    statement = statement.order_by(columns.group_key)
     groups: dict[tuple[str, str], list[dict[str, Any]]] = defaultdict(list)
     for row in tx.execute(statement):
         groups[row.policy_id, row.version].append(

@@ -15,6 +15,7 @@ from custodes.db.tables import policy_state, policy_version
 
 WORST_FIRST = ("firing", "pending", "no_data", "ok")
 """The states a service can be in, worst first."""
+_TELLING = ("firing", "pending", "error")
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,7 +28,7 @@ class GroupStatus:
 
 @dataclass(frozen=True, slots=True)
 class PolicyStatus:
-    """Every group of every active policy, and how many policies are active."""
+    """The groups of active policies that are firing, pending or in error, and how many policies are active."""
 
     active: int
     groups: tuple[GroupStatus, ...]
@@ -46,24 +47,19 @@ class PolicyStatus:
 
 
 def load_policy_status(tx: ReadTx, project: str) -> PolicyStatus:
-    """Return where the project's active policies stand."""
-    columns = policy_version.c
-    same = and_(
-        policy_state.c.project_id == columns.project_id,
-        policy_state.c.policy_id == columns.policy_id,
-        policy_state.c.version == columns.version,
-    )
+    """Return where the project's active policies stand; of their groups only those that are not simply ok."""
+    version, state = policy_version.c, policy_state.c
+    active = (version.project_id == project, version.state == "active")
+    sources = select(version.policy_id, version.source).where(*active)
+    scopes = {row.policy_id: source_to_reach(row.source).scope for row in tx.execute(sources)}
+    same = and_(state.project_id == version.project_id, state.policy_id == version.policy_id)
     statement = (
-        select(columns.policy_id, columns.source, policy_state.c.group_key, policy_state.c.state)
-        .select_from(policy_version.outerjoin(policy_state, same))
-        .where(columns.project_id == project, columns.state == "active")
+        select(state.policy_id, state.group_key, state.state)
+        .select_from(policy_state.join(policy_version, and_(same, state.version == version.version)))
+        .where(*active, state.state.in_(_TELLING))
     )
-    scopes: dict[str, tuple[tuple[str, str], ...]] = {}
     groups = []
     for row in tx.execute(statement):
-        if row.policy_id not in scopes:
-            scopes[row.policy_id] = source_to_reach(row.source).scope
-        if row.group_key is not None:
-            labels = {**dict(scopes[row.policy_id]), **orjson.loads(row.group_key)}
-            groups.append(GroupStatus(tuple(sorted(labels.items())), row.state))
+        labels = {**dict(scopes[row.policy_id]), **orjson.loads(row.group_key)}
+        groups.append(GroupStatus(tuple(sorted(labels.items())), row.state))
     return PolicyStatus(len(scopes), tuple(groups))

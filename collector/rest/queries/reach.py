@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 import orjson
@@ -28,6 +29,7 @@ MAX_INCIDENTS = 200
 
 _UNKNOWN_LOOK_BACK_NS = HOUR_NS
 _LONGEST_LOOK_BACK_NS = 48 * HOUR_NS
+_TEXTS_KEPT = 16_384
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,8 +106,12 @@ def incident_reach(row: Any, policy: PolicyReach) -> IncidentReach:
     return IncidentReach(row.id, labels, row.opened_ns - policy.look_back_ns, row.resolved_ns, policy.metrics)
 
 
+@lru_cache(maxsize=_TEXTS_KEPT)
 def source_to_reach(source: str) -> PolicyReach:
-    """Return the reach of a policy's text; a text this version cannot read reaches everything for one hour."""
+    """Return the reach of a policy's text; a text this version cannot read reaches everything for one hour.
+
+    Pure; a text is read once, because reading takes a millisecond and every page of the console needs all of them.
+    """
     try:
         document = parse_policy(source, "policy")
     except PolicyError:

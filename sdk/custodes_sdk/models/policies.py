@@ -56,6 +56,15 @@ class Policy(PolicyVersion):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class PolicyPage:
+    """One page of policies; ``totals`` counts ``policies``, those ``active``, and versions ``in_review``, in all."""
+
+    rows: tuple[Policy, ...]
+    next_cursor: str | None = None
+    totals: Mapping[str, int] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class PolicyDetail(Policy):
     """One policy with its source text and its versions."""
 

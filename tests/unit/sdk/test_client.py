@@ -115,7 +115,10 @@ class TestEndpoints:
                 {"id": "i", "opened_at": "2026-11-21T10:00:00Z"}, models.IncidentDetail,
             ),
             (lambda c: c.decisions(), "GET", "/decisions", {"rows": []}, models.Page),
-            (lambda c: c.policies(), "GET", "/policies", {"rows": [{"id": "p", "version": "v"}]}, models.Page),
+            (
+                lambda c: c.policies(), "GET", "/policies",
+                {"rows": [{"id": "p", "version": "v"}], "totals": {"policies": 1}}, models.PolicyPage,
+            ),
             (lambda c: c.policy("p"), "GET", "/policies/p", {"id": "p", "version": "v"}, models.PolicyDetail),
             (
                 lambda c: c.activate_policy("p", "sha256:1"), "POST", "/policies/p/versions/sha256%3A1/activate",

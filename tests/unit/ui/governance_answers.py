@@ -14,6 +14,8 @@ class Governance:
 
     def __init__(self, story: Any, version: str, source: str, ago: Any) -> None:
         self.story, self.version, self.source, self.ago = story, version, source, ago
+        # Whether the list of policies has ten thousand, of which a page is sent.
+        self.many = False
 
     @property
     def _text(self) -> str:
@@ -52,7 +54,9 @@ class Governance:
         }
 
     def policies(self) -> dict[str, Any]:
-        return {"rows": [] if self.story.empty else [self.row()], "next_cursor": None}
+        rows = [] if self.story.empty else [self.row()]
+        totals = {"policies": 10_000 if self.many else len(rows), "active": len(rows), "in_review": 1}
+        return {"rows": rows * (50 if self.many else 1), "next_cursor": "more" if self.many else None, "totals": totals}
 
     def policy(self) -> dict[str, Any]:
         versions = [self.facts(SHADOW, "shadow"), self.facts(self.version, "active")]

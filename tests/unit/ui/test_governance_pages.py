@@ -28,6 +28,17 @@ class TestPolicies:
         assert list(frame["Now"]) == ["1 outside limits, 1 within limits"]
         assert list(frame["In review"]) == ["1"]
 
+    def test_ten_thousand_are_walked_by_page_and_found_by_name(self, open_console: Console, fake_module: Any) -> None:
+        api = fake_module.FakeApi()
+        api.governance.many = True
+        app = open_console("policies", api)
+        assert len(app.dataframe[0].value) == 50
+        assert "1 of 10,000 policies active, 1 version in review." in words(app)
+        press(app, "Next")
+        app.text_input(key="policies_q").input(" spike ").run()
+        asked = [params for method, path, params in api.requests if path == "/api/v1/policies"]
+        assert asked == [{}, {"cursor": "more"}, {"q": "spike"}]
+
 
 class TestPolicy:
     def test_it_shows_what_a_reviewer_needs(self, open_console: Console) -> None:
