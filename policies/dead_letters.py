@@ -17,6 +17,7 @@ from policies.hooks.channels import require_channel
 from policies.hooks.delivery import Sender, describe_outcome, note_outcome
 from policies.hooks.endpoint_store import end_rest
 from policies.hooks.payload import probe_body
+from policies.hooks.retention import delete_messages
 from policies.hooks.store import has_later_delivered, lock_dead_letters, revive_messages
 from policies.hooks.webhook import Delivered, Gone, RetryLater
 
@@ -26,7 +27,7 @@ MOST_REPLAYED = 500
 
 @dataclass(frozen=True, slots=True)
 class Replay:
-    """What a replay did: messages that are pending again, and those left alone with the reason.
+    """What a replay did: messages that are pending again (or discarded), and those left alone with the reason.
 
     ``intake_id`` is ``None`` when nothing changed, as when the same replay is asked for twice.
     """
@@ -78,6 +79,27 @@ def replay_dead_letters(
         data = {"messages": len(chosen), "first": chosen[0], "last": chosen[-1]}
         intake_id = record(tx, actor, "endpoint.replayed", f"endpoint/{endpoint_id}", data, project_id, now_ns)
     return Replay(tuple(chosen), skipped, intake_id)
+
+
+def discard_dead_letters(
+    db: Database, project_id: str, endpoint_id: str, message_ids: Sequence[str] | None, actor: Actor, now_ns: int
+) -> Replay:
+    """Remove dead messages of an endpoint for good, these or the oldest 500, and return which.
+
+    What is not dead is left alone. The audit log keeps who did it, and how many. Raises ``NotFoundError``.
+    """
+    if message_ids is not None and not 1 <= len(message_ids) <= MOST_REPLAYED:
+        raise InvalidInputError(f"name 1 to {MOST_REPLAYED} messages, or none to discard all")
+    require_endpoint(db, project_id, endpoint_id)
+    with db.write() as tx:
+        dead = [one.id for one in lock_dead_letters(tx, project_id, endpoint_id, message_ids, limit=MOST_REPLAYED)]
+        skipped = {one: "it is not dead" for one in message_ids or () if one not in dead}
+        if not dead:
+            return Replay((), skipped, None)
+        delete_messages(tx, dead)
+        data = {"messages": len(dead), "first": dead[0], "last": dead[-1]}
+        intake_id = record(tx, actor, "endpoint.discarded", f"endpoint/{endpoint_id}", data, project_id, now_ns)
+    return Replay(tuple(dead), skipped, intake_id)
 
 
 def try_endpoint(

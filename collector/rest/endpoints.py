@@ -25,7 +25,7 @@ from collector.rest.parameters import Query as QueryModel
 from collector.rest.strict import confirm, require_log
 from collector.services import Services
 from custodes.kernel.errors import InvalidInputError
-from policies.dead_letters import MOST_REPLAYED, replay_dead_letters, try_endpoint
+from policies.dead_letters import MOST_REPLAYED, discard_dead_letters, replay_dead_letters, try_endpoint
 from policies.endpoints import (
     EndpointChange,
     EndpointSpec,
@@ -204,6 +204,17 @@ def post_replay(endpoint_id: str, body: ReplayBody, caller: EndpointWriter, serv
     )
     audit = None if done.intake_id is None else confirm(services, done.intake_id).to_json()
     return json_response({"replayed": list(done.replayed), "skipped": dict(done.skipped), "audit": audit})
+
+
+@router.post("/endpoints/{endpoint_id}/discard", summary="Remove dead messages for good (strict audit)")
+def post_discard(endpoint_id: str, body: ReplayBody, caller: EndpointWriter, services: WithServices) -> Response:
+    """Remove dead messages, these or the oldest 500; those that are not dead are left alone."""
+    require_log(services)
+    done = discard_dead_letters(
+        services.db, caller.project, endpoint_id, body.messages, actor_of(caller), services.clock()
+    )
+    audit = None if done.intake_id is None else confirm(services, done.intake_id).to_json()
+    return json_response({"discarded": list(done.replayed), "skipped": dict(done.skipped), "audit": audit})
 
 
 def _changed(services: Services, change: EndpointChange, status: int) -> Response:

@@ -16,7 +16,7 @@ from custodes.kernel.clock import ns_to_rfc3339, system_clock
 from custodes.kernel.settings import load_settings
 from custodes.runtime.tasks import make_sender
 from policies.actors import Actor
-from policies.dead_letters import replay_dead_letters, try_endpoint
+from policies.dead_letters import discard_dead_letters, replay_dead_letters, try_endpoint
 from policies.endpoints import (
     EndpointChange,
     EndpointSpec,
@@ -203,6 +203,22 @@ def replay(name: str, messages: tuple[str, ...], project: str, as_json: bool) ->
         click.echo(json.dumps({"replayed": list(done.replayed), "skipped": dict(done.skipped)}))
         return
     click.echo(f"{len(done.replayed)} messages are sent again")
+    for message, reason in done.skipped.items():
+        click.echo(f"{message}: left alone, {reason}", err=True)
+
+
+@endpoint.command()
+@click.argument("name")
+@click.argument("messages", nargs=-1)
+@_project
+@_as_json
+def discard(name: str, messages: tuple[str, ...], project: str, as_json: bool) -> None:
+    """Remove dead MESSAGES to NAME for good, all of them when none is named."""
+    done = discard_dead_letters(open_configured(), project, name, messages or None, _actor(), system_clock())
+    if as_json:
+        click.echo(json.dumps({"discarded": list(done.replayed), "skipped": dict(done.skipped)}))
+        return
+    click.echo(f"{len(done.replayed)} messages are removed")
     for message, reason in done.skipped.items():
         click.echo(f"{message}: left alone, {reason}", err=True)
 

@@ -31,3 +31,6 @@ class WebhookSettings(Section):
         default=30.0, gt=0, description="Seconds of the first rest; each next is twice that."
     )
     breaker_longest_s: float = Field(default=900.0, gt=0, description="Seconds of the longest rest.")
+    retention_days: float = Field(
+        default=30.0, ge=1, description="Days that delivered messages and their attempts are kept."
+    )

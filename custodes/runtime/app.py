@@ -45,6 +45,8 @@ from custodes.runtime.models import find_configured_devices, load_configured_pro
 from custodes.runtime.schema import prepare_schema
 from custodes.runtime.scoring import in_turn
 from custodes.runtime.tasks import EvaluatePolicies, SendWebhooks, SequenceAudit, make_sender, measure_queues
+from custodes.runtime.tidying import EVERY_S as TIDY_EVERY_S
+from custodes.runtime.tidying import RemoveOldMessages
 from custodes.runtime.worker import Worker
 from policies.audit.log import AuditLog
 
@@ -196,6 +198,7 @@ def _build_jobs(
     act = CarryOutActions(database, settings, secret_box, audit, clock, metrics, owner)
     watch = WatchFairness(database, settings, clock, metrics, owner)
     drift = WatchDrift(database, settings, clock, metrics, owner)
+    tidy = RemoveOldMessages(database, settings.webhook, clock, owner)
     probes = []
     if settings.probe.enabled:
         ask = ProbeFairness(database, settings, clock, metrics, owner, worker.profile)
@@ -208,6 +211,7 @@ def _build_jobs(
             Job("drift-reports", MakeReports(database, settings, clock, owner).run, 20.0),
             Job("policies", evaluate.run, settings.policy.interval_s),
             Job("webhooks", send.run, settings.webhook.poll_s),
+            Job("outbox-retention", tidy.run, TIDY_EVERY_S),
             Job("actions", act.run, settings.action.poll_s),
             Job("audit", sequence.run, settings.audit.checkpoint_s),
             Job("gauges", lambda: measure_queues(database, metrics, clock), 5.0),

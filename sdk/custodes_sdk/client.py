@@ -318,6 +318,13 @@ class Client(DriftCalls):
         body = {} if messages is None else {"messages": list(messages)}
         return decode(answers.Replay, self._transport.send("POST", path, json=body, read_timeout_s=_STRICT_TIMEOUT_S))
 
+    def discard_messages(self, endpoint_id: str, messages: Sequence[str] | None = None) -> answers.Discarded:
+        """Remove dead messages of a receiver for good, these or the oldest 500."""
+        path = f"{_API}/endpoints/{_segment(endpoint_id)}/discard"
+        body = {} if messages is None else {"messages": list(messages)}
+        answer = self._transport.send("POST", path, json=body, read_timeout_s=_STRICT_TIMEOUT_S)
+        return decode(answers.Discarded, answer)
+
     def delete_endpoint(self, endpoint_id: str) -> None:
         """Remove a receiver."""
         self._transport.send("DELETE", f"{_API}/endpoints/{_segment(endpoint_id)}")

@@ -9,7 +9,7 @@ from ui import session
 from ui.components import states
 from ui.components.badges import ENDPOINT_STATES, show_badge
 from ui.components.decide import attempt, say_what_was_done
-from ui.components.endpoint_form import endpoint_form, show_new_secret
+from ui.components.endpoint_form import endpoint_form, rotate_button, show_new_secret
 from ui.components.safe_text import md_escape
 from ui.components.tables import plain_table
 from ui.figures import plural
@@ -51,8 +51,13 @@ def _card(context: session.Context, one: Endpoint, number: int) -> None:
         if one.last_error:
             st.warning(md_escape(one.last_error, limit=300), icon=":material/error:")
         may_write = _may_write(context)
-        if may_write and st.button("Send a test", icon=":material/send:", key=f"test_{number}"):
-            _say(context.client.test_endpoint(one.id))
+        if may_write:
+            with st.container(horizontal=True):
+                tested = st.button("Send a test", icon=":material/send:", key=f"test_{number}")
+                if one.signs:
+                    rotate_button(context, one, number)
+            if tested:
+                _say(context.client.test_endpoint(one.id))
         if one.dead:
             _dead_letters(context, one, number, may_write=may_write)
 
@@ -101,6 +106,8 @@ def _dead_letters(context: session.Context, one: Endpoint, number: int, *, may_w
         ):
             # The oldest ones come first, at most 500 a time, so the button may be needed again.
             attempt(lambda: context.client.replay_messages(one.id), "What was given up is sent again.")
+        if may_write and st.button("Discard them", icon=":material/delete:", key=f"discard_{number}"):
+            attempt(lambda: context.client.discard_messages(one.id), "What was given up is removed for good.")
         if one.state == "disabled":
             st.caption("Enable the endpoint first: custodes endpoint add NAME")
 

@@ -20,6 +20,20 @@ def show_new_secret() -> None:
         safe_text(secret)
 
 
+def rotate_button(context: session.Context, one: Endpoint, number: int) -> None:
+    """Show a button that gives an endpoint a new signing key, which the next run shows once."""
+
+    def rotate() -> None:
+        made = context.client.rotate_endpoint(one.id)
+        if made.secret is not None:
+            st.session_state[_SECRET] = made.secret
+
+    with st.popover("Rotate the signing key", icon=":material/key:"):
+        st.caption("Messages carry the signatures of both keys for 24 hours, so receivers can change over.")
+        if st.button("Make a new key", key=f"rotate_{number}"):
+            attempt(rotate, "The endpoint has a new signing key.")
+
+
 def endpoint_form(context: session.Context) -> None:
     """Show fields for a name and what the chosen kind takes, and create the endpoint when they are sent."""
     st.header("Add an endpoint", anchor=False)

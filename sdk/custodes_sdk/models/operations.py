@@ -103,6 +103,14 @@ class Replay:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Discarded:
+    """Messages that are gone for good, and those left alone with the reason."""
+
+    discarded: tuple[str, ...] = ()
+    skipped: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Detector:
     """A detector that has scored traffic."""
 

@@ -14,7 +14,7 @@ from custodes.db.tables import audit_intake, incident
 from custodes.kernel.clock import SECOND_NS
 from custodes.kernel.errors import ConflictError, InvalidInputError, NotFoundError
 from policies.actors import Actor
-from policies.dead_letters import MOST_REPLAYED, Trial, replay_dead_letters, try_endpoint
+from policies.dead_letters import MOST_REPLAYED, Trial, discard_dead_letters, replay_dead_letters, try_endpoint
 from policies.hooks.breaker import Breaker
 from policies.hooks.delivery import deliver_due
 from policies.hooks.endpoint_store import Endpoint, disable_endpoint, find_endpoint, insert_endpoint, set_breaker
@@ -143,6 +143,34 @@ class TestReplay:
     def test_it_takes_a_sane_number(self, database: Database, n: int) -> None:
         with pytest.raises(InvalidInputError):
             replay_dead_letters(database, "default", "oncall", ["m"] * n, ANN, 50)
+
+
+class TestDiscard:
+    def test_it_removes_what_is_dead_with_its_attempts_and_says_so_in_the_log(
+        self, database: Database, queue: Queue
+    ) -> None:
+        queue("msg_1", "msg_2", "msg_3")
+        kill(database, times=2)
+        done = discard_dead_letters(database, "default", "oncall", ["msg_1", "msg_3", "msg_9"], ANN, 50)
+        assert done.replayed == ("msg_1",)
+        assert dict(done.skipped) == {"msg_3": "it is not dead", "msg_9": "it is not dead"}
+        assert set(stored(database)) == {"msg_2", "msg_3"}
+        with database.read() as tx:
+            assert list_attempts(tx, ["msg_1"]) == []
+        (event,) = [one for one in audited(database) if one["action"] == "endpoint.discarded"]
+        assert (event["messages"], event["first"], event["last"]) == (1, "msg_1", "msg_1")
+        assert discard_dead_letters(database, "default", "oncall", None, ANN, 50).replayed == ("msg_2",)
+        again = discard_dead_letters(database, "default", "oncall", None, ANN, 50)
+        assert (again.replayed, again.intake_id) == ((), None)
+
+    def test_other_projects_are_out_of_reach(self, database: Database, queue: Queue) -> None:
+        queue("msg_1")
+        kill(database)
+        with pytest.raises(NotFoundError):
+            discard_dead_letters(database, "other", "oncall", ["msg_1"], ANN, 50)
+        with pytest.raises(InvalidInputError):
+            discard_dead_letters(database, "default", "oncall", [], ANN, 50)
+        assert set(stored(database)) == {"msg_1"}
 
 
 def _rest(database: Database, found: Endpoint, until_ns: int) -> None:

@@ -146,6 +146,10 @@ class TestEndpoints:
                 {"delivered": False, "status": None, "detail": "no"}, models.EndpointTrial,
             ),
             (
+                lambda c: c.discard_messages("oncall", ["m"]), "POST", "/endpoints/oncall/discard",
+                {"discarded": ["m"], "skipped": {}, "audit": None}, models.Discarded,
+            ),
+            (
                 lambda c: c.replay_messages("oncall", ["m"]), "POST", "/endpoints/oncall/replay",
                 {"replayed": ["m"], "skipped": {}, "audit": None}, models.Replay,
             ),

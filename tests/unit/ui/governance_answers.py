@@ -235,7 +235,9 @@ class Governance:
         if method == "POST" and parts[0] == "endpoints":
             trial = {"delivered": self.story.name == "support-bot", "detail": self._text, "duration_ms": 31.0}
             done: dict[str, Any] = {"replayed": ["msg_1", "msg_2"], "skipped": {}, "audit": None}
-            return done if parts[-1] == "replay" else {"id": parts[1], "status": 204, **trial}
+            if parts[-1] == "rotate":
+                return {"id": parts[1], "url": "https://a.example", "secret": "whsec_rotated"}
+            return done if parts[-1] in ("replay", "discard") else {"id": parts[1], "status": 204, **trial}
         if method != "GET":
             changed = self.silences()["rows"][0] if parts[0] == "silences" else self.row()
             changed = self.action() if parts[0] == "actions" else changed

@@ -221,9 +221,28 @@ class TestEndpoints:
         assert api.bodies == [("/api/v1/endpoints/oncall/replay", {})]
         assert "What was given up is sent again." in words(app)
 
+    def test_dead_letters_are_discarded(self, open_console: Console, fake_module: Any) -> None:
+        api = fake_module.FakeApi()
+        app = open_console("endpoints", api)
+        app.button(key="discard_0").click().run()
+        assert api.bodies == [("/api/v1/endpoints/oncall/discard", {})]
+        assert "What was given up is removed for good." in words(app)
+
+    def test_a_new_signing_key_is_shown_once(self, open_console: Console, fake_module: Any) -> None:
+        api = fake_module.FakeApi()
+        app = open_console("endpoints", api)
+        app.button(key="rotate_0").click().run()
+        assert api.bodies == [("/api/v1/endpoints/oncall/rotate", {"overlap": "24h"})]
+        assert "The endpoint has a new signing key." in words(app)
+        assert "whsec_rotated" in [one.value for one in [*app.code, *app.text]]
+        app.run()
+        assert "whsec_rotated" not in [one.value for one in [*app.code, *app.text]]
+
     def test_an_auditor_reads_and_sends_nothing(self, open_console: Console, fake_module: Any) -> None:
         app = open_console("endpoints", fake_module.FakeApi(role="auditor"))
-        assert [one.label for one in app.button if one.label in ("Send a test", "Send them again")] == []
+        assert not {"Send a test", "Send them again", "Discard them", "Make a new key"} & {
+            one.label for one in app.button
+        }
 
     def test_a_new_one_shows_its_secret_once(self, open_console: Console, fake_module: Any) -> None:
         api = fake_module.FakeApi()

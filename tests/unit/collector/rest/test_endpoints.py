@@ -196,7 +196,7 @@ class TestMessages:
     def test_only_those_who_may_change_endpoints_send(self, local_server: Any, role: str) -> None:
         local_server.client("operator").post("/api/v1/endpoints", json=ONCALL)
         client = local_server.client(role)
-        for path in ("test", "replay", "rotate"):
+        for path in ("test", "replay", "discard", "rotate"):
             assert client.post(f"/api/v1/endpoints/oncall/{path}", json={}).status_code == 403
         assert client.put("/api/v1/endpoints/oncall", json={}).status_code == 403
 
@@ -239,7 +239,7 @@ class TestRefusals:
         assert client.delete("/api/v1/endpoints/nope").status_code == 404
         assert client.get("/api/v1/endpoints/nope").status_code == 404
         assert client.get("/api/v1/endpoints/nope/deliveries").status_code == 404
-        for path in ("test", "replay", "rotate"):
+        for path in ("test", "replay", "discard", "rotate"):
             assert client.post(f"/api/v1/endpoints/nope/{path}", json={}).status_code == 404
 
     def test_one_of_another_project_is_404(self, local_server: Any) -> None:
@@ -248,5 +248,5 @@ class TestRefusals:
             tx.execute(project.insert().values(id="other", created_ns=0))
         client = local_server.client("operator", "other")
         assert client.get("/api/v1/endpoints").json()["rows"] == []
-        for path in ("test", "replay", "rotate"):
+        for path in ("test", "replay", "discard", "rotate"):
             assert client.post(f"/api/v1/endpoints/oncall/{path}", json={}).status_code == 404

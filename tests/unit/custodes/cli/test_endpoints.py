@@ -93,3 +93,13 @@ class TestLife:
         done = run("endpoint", "replay", "oncall", "--json")
         assert json.loads(done.stdout) == {"replayed": ["msg_1"], "skipped": {}}
         assert json.loads(run("endpoint", "replay", "oncall", "msg_1", "--json").stdout)["replayed"] == []
+
+    def test_it_discards_dead_letters(self, run: Run, database: Database) -> None:
+        run("endpoint", "add", "oncall", "https://a.example/hook")
+        values = {"project_id": "default", "endpoint_id": "oncall", "event_type": "x", "body": b"{}", "state": "dead"}
+        with database.write() as tx:
+            tx.execute(outbox.insert().values(id="msg_1", **values, created_ns=0, next_attempt_ns=0))
+        assert run("endpoint", "discard", "oncall", "msg_2").stderr == "msg_2: left alone, it is not dead\n"
+        assert run("endpoint", "discard", "oncall").stdout == "1 messages are removed\n"
+        assert json.loads(run("endpoint", "discard", "oncall", "--json").stdout) == {"discarded": [], "skipped": {}}
+        assert run("endpoint", "deliveries", "oncall").stdout == ""
