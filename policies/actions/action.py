@@ -95,6 +95,7 @@ class Action:
     to_version: str | None = None
     deployment: str | None = None
     traffic_share: float | None = None
+    share_cap: float | None = None
     external_id: str | None = None
     evidence_digest: str | None = None
     attempts: int = 0

@@ -153,6 +153,7 @@ class ActionWorker:
                 to_version=chosen,
                 deployment=(plan.deployments or {}).get(chosen or ""),
                 traffic_share=share,
+                share_cap=rules.max_share,
                 attempts=0,
                 reason="",
                 next_ns=found.created_ns + rules.proposal_ns,

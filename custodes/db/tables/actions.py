@@ -64,6 +64,8 @@ action = Table(
     Column("deployment", String(256)),
     # Share of the project's traffic that the deployment had when it was planned, in [0, 1].
     Column("traffic_share", Float),
+    # The largest such share that may be touched without a person, as it was then.
+    Column("share_cap", Float),
     # Limits and verification as the policy writes them, as JSON.
     Column("terms", LargeBinary, nullable=False),
     # What the other side calls the thing it did: a run, a pipeline.

@@ -36,6 +36,7 @@ def make_action(**changes: Any) -> Action:
         updated_ns=0,
         to_version="2",
         traffic_share=0.1,
+        share_cap=0.5,
     )
     return replace(made, **changes)
 

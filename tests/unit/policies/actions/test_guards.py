@@ -13,9 +13,11 @@ from custodes.db.tables import action, action_evidence
 from custodes.kernel.errors import ConflictError, DatabaseError
 from policies.actions.action import STEPS, Action
 from policies.actions.store import Switch, insert_action, insert_evidence, put_switch, update_action
+from policies.actions.traces import ENGINE
 from tests.unit.policies.actions.test_gates import make_action
 
 AGREED = {"approver": "bob", "approved_ns": 1, "snapshot_ns": 2, "evidence_digest": "e" * 64}
+ALONE = {**AGREED, "approver": ENGINE.name}
 WAY = {
     "proposed": [],
     "approved": ["approved"],
@@ -99,6 +101,42 @@ class TestPeople:
         made = bring_to(database, "snapshot", mode="propose")
         with pytest.raises(ConflictError, match="does not change"), database.write() as tx:
             tx.execute(update(action).where(action.c.id == made.id).values({column: value}))
+
+
+class TestBlastRadius:
+    def test_lets_the_engine_agree_to_what_is_small_enough(self, database: Database) -> None:
+        made = store(database, traffic_share=0.5, share_cap=0.5)
+        set_state(database, made.id, "approved", **ALONE)
+
+    @pytest.mark.parametrize(
+        "changes",
+        [
+            {"traffic_share": 0.51},
+            {"traffic_share": None},
+            {"share_cap": None},
+            {"share_cap": 0.05},
+            {"mode": "propose"},
+            {"kind": "finetune"},
+        ],
+    )
+    def test_refuses_the_engine_what_needs_a_person(self, database: Database, changes: dict[str, Any]) -> None:
+        made = store(database, **changes)
+        with pytest.raises(ConflictError, match="more traffic than an action may by itself"):
+            set_state(database, made.id, "approved", **ALONE)
+        set_state(database, made.id, "approved", **AGREED)
+
+    @pytest.mark.parametrize("column", ["traffic_share", "share_cap"])
+    @pytest.mark.parametrize("value", [0.2, None])
+    def test_keeps_the_figures_that_were_agreed_to(self, database: Database, column: str, value: float | None) -> None:
+        made = store(database)
+        set_state(database, made.id, "approved", **ALONE)
+        with pytest.raises(ConflictError, match="does not change"), database.write() as tx:
+            tx.execute(update(action).where(action.c.id == made.id).values({column: value}))
+
+    def test_judges_by_the_cap_that_is_stored_with_the_step(self, database: Database) -> None:
+        made = store(database, traffic_share=0.9)
+        with pytest.raises(ConflictError, match="more traffic"):
+            set_state(database, made.id, "approved", **ALONE, share_cap=0.8)
 
 
 class TestOneInFlight:
