@@ -17,8 +17,8 @@ from policies.hooks.channels import require_channel
 from policies.hooks.delivery import Sender, describe_outcome, note_outcome
 from policies.hooks.endpoint_store import end_rest
 from policies.hooks.payload import probe_body
-from policies.hooks.retention import delete_messages
 from policies.hooks.store import has_later_delivered, lock_dead_letters, revive_messages
+from policies.hooks.store_retention import delete_messages
 from policies.hooks.webhook import Delivered, Gone, RetryLater
 
 MOST_REPLAYED = 500

@@ -7,7 +7,7 @@ from custodes.db.leases import acquire_lease, check_lease
 from custodes.kernel.clock import DAY_NS, SECOND_NS, Clock
 from custodes.kernel.logs import fields, get_logger
 from custodes.kernel.settings_webhook import WebhookSettings
-from policies.hooks.retention import remove_old_messages
+from policies.hooks.store_retention import remove_old_messages
 
 LEASE = "outbox-retention"
 EVERY_S = 600.0

@@ -7,10 +7,11 @@ from typing import Any, Literal
 
 from custodes_sdk import models as answers
 from custodes_sdk.decoding import decode
-from custodes_sdk.governance import API, STRICT_TIMEOUT_S, GovernanceCalls, Moment, path_segment, window
+from custodes_sdk.governance import API, STRICT_TIMEOUT_S, Moment, path_segment, window
+from custodes_sdk.reviewing import ReviewCalls
 
 
-class DriftCalls(GovernanceCalls):
+class DriftCalls(ReviewCalls):
     """The part of :class:`~custodes_sdk.Client` about drift, on top of what people decide."""
 
     def drift(

@@ -37,13 +37,17 @@ class GovernanceCalls:
         self,
         *,
         state: str | None = None,
+        label: str | None = None,
         start: Moment = None,
         end: Moment = None,
         cursor: str | None = None,
         limit: int | None = None,
     ) -> answers.Page[answers.Incident]:
-        """Return one page of incidents, newest first; ``state`` is ``new``, ``resolved`` or ``all``."""
-        params = window(start, end) | {"state": state, "cursor": cursor, "limit": limit}
+        """Return one page of incidents, newest first; ``state`` is ``new``, ``resolved`` or ``all``.
+
+        ``label`` is ``true_alarm``, ``false_alarm`` or, for those that nobody has judged, ``none``.
+        """
+        params = window(start, end) | {"state": state, "label": label, "cursor": cursor, "limit": limit}
         return self._page(answers.Incident, "/incidents", params)
 
     def incident(self, incident_id: str) -> answers.IncidentDetail:

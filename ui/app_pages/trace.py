@@ -8,6 +8,7 @@ from custodes_sdk.models import Span, Trace
 from ui import session
 from ui.charts.waterfall import MOST_ROWS, order_spans, short_name, waterfall_chart, waterfall_frame, waterfall_rows
 from ui.components import states
+from ui.components.decide import say_what_was_done
 from ui.components.exchange_view import exchange_scores, exchange_section
 from ui.components.safe_text import md_escape
 from ui.components.span_view import span_section
@@ -29,6 +30,7 @@ def render(context: session.Context) -> None:
         states.empty("This trace has no spans", "They may have expired by retention.", icon=":material/account_tree:")
         return
     _header(context, trace)
+    say_what_was_done()
     for number, exchange in enumerate(trace.exchanges, start=1):
         exchange_section(context, exchange, number=number, of=len(trace.exchanges))
     if not trace.exchanges:

@@ -10,6 +10,7 @@ from custodes_sdk.models import EvidenceSpan, Exchange, Score
 from ui import session
 from ui.components.badges import SCORE_STATES, show_badge
 from ui.components.reveal import reveal_form, revealed
+from ui.components.review_form import review_section
 from ui.components.safe_text import md_escape, safe_text, show_hidden
 from ui.components.tables import plain_table
 from ui.figures import metric_name, plural, reason_text, score_text, state_text
@@ -42,6 +43,7 @@ def exchange_section(context: session.Context, exchange: Exchange, *, number: in
         reveal_form(context, exchange.id)
         return
     _texts(shown)
+    review_section(context, shown)
 
 
 def exchange_scores(exchange: Exchange) -> str:

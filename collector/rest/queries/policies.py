@@ -62,8 +62,8 @@ def count_policies(tx: ReadTx, project: str) -> dict[str, int]:
     of_state = func.coalesce(func.sum(case((columns.state == "active", 1), else_=0)), 0)
     in_review = func.coalesce(func.sum(case((columns.state.in_(_IN_REVIEW), 1), else_=0)), 0)
     statement = select(func.count(distinct(columns.policy_id)), of_state, in_review)
-    counts = tx.execute(statement.where(columns.project_id == project)).one()
-    return {"policies": int(counts[0]), "active": int(counts[1]), "in_review": int(counts[2])}
+    row = tx.execute(statement.where(columns.project_id == project)).one()
+    return dict(zip(("policies", "active", "in_review"), map(int, row), strict=True))
 
 
 def load_policy(tx: ReadTx, project: str, policy_id: str) -> dict[str, Any] | None:

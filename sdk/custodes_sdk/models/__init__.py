@@ -85,6 +85,7 @@ from custodes_sdk.models.policies import (
     TallyHour,
     Verdict,
 )
+from custodes_sdk.models.reviews import Review
 from custodes_sdk.models.scores import AuditReceipt, DetectorRef, EvidenceSpan, Exchange, RevealedExchange, Score
 from custodes_sdk.models.traces import Feedback, Message, Span, Trace, TraceRow
 
@@ -174,6 +175,7 @@ __all__ = [
     "RegulatorClock",
     "Replay",
     "RevealedExchange",
+    "Review",
     "RotatedKey",
     "Score",
     "Series",

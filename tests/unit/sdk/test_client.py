@@ -114,6 +114,11 @@ class TestEndpoints:
                 lambda c: c.incident("i"), "GET", "/incidents/i",
                 {"id": "i", "opened_at": "2026-11-21T10:00:00Z"}, models.IncidentDetail,
             ),
+            (lambda c: c.reviews(exchange="ab"), "GET", "/reviews", {"rows": []}, models.Page),
+            (
+                lambda c: c.review("ab", "bad", corrected="better"), "POST", "/reviews",
+                {"id": "r", "exchange": "ab", "verdict": "bad", "at": "2026-11-21T10:00:00Z"}, models.Review,
+            ),
             (lambda c: c.decisions(), "GET", "/decisions", {"rows": []}, models.Page),
             (
                 lambda c: c.policies(), "GET", "/policies",

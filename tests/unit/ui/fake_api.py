@@ -58,7 +58,7 @@ class FakeApi:
         parts = path.removeprefix("/api/v1/").strip("/").split("/")
         if method != "GET":
             self.bodies.append((path, json.loads(body) if body else None))
-        if parts[0] in ("policies", "approvals", "silences", "actions", "endpoints", "endpoint-kinds"):
+        if parts[0] in ("policies", "approvals", "silences", "actions", "endpoints", "endpoint-kinds", "reviews"):
             found = self.governance.answer(method, parts, params)
             return problem(404) if found is None else (200, found)
         if method in ("POST", "PATCH") and parts[0] == "incidents":

@@ -226,6 +226,13 @@ class Governance:
         }  # fmt: skip
         return {"rows": [row, row | {"id": "msg_2"}], "next_cursor": None}
 
+    def reviews(self, params: Mapping[str, str]) -> dict[str, Any]:
+        row = {
+            "id": "rv-1", "exchange": params.get("exchange", "ab" * 24), "reviewer": self._text, "verdict": "bad",
+            "corrected": True, "erased": False, "at": self.ago(minutes=9),
+        }  # fmt: skip
+        return {"rows": [] if self.story.empty else [row], "next_cursor": None}
+
     def answer(self, method: str, parts: list[str], params: Mapping[str, str]) -> Any:
         """Return the document for a request below one of these resources; ``None`` when there is none."""
         if parts[0] == "policies" and len(parts) >= 2 and parts[1] != POLICY_ID:
@@ -238,6 +245,8 @@ class Governance:
             if parts[-1] == "rotate":
                 return {"id": parts[1], "url": "https://a.example", "secret": "whsec_rotated"}
             return done if parts[-1] in ("replay", "discard") else {"id": parts[1], "status": 204, **trial}
+        if method == "POST" and parts == ["reviews"]:
+            return self.reviews({})["rows"][0]
         if method != "GET":
             changed = self.silences()["rows"][0] if parts[0] == "silences" else self.row()
             changed = self.action() if parts[0] == "actions" else changed
@@ -253,6 +262,7 @@ class Governance:
             f"{named}/versions/V/backtest": self.backtest,
             "approvals": lambda: self.approvals(params),
             "silences": self.silences,
+            "reviews": lambda: self.reviews(params),
             "actions": lambda: {"rows": [] if self.story.empty else [self.action()], "next_cursor": None},
             "actions/switch": self.switch,
             "actions/a-1": self.action_detail,

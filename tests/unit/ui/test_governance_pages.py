@@ -268,3 +268,31 @@ class TestEndpoints:
         body = api.bodies[0][1]
         assert (body["options"], body["secrets"]) == ({"hold": "1h"}, {"routing_key": "hush"})
         assert "url" not in body
+
+
+class TestReviews:
+    def test_they_show_what_nobody_has_judged_and_what_was(self, open_console: Console, fake_module: Any) -> None:
+        api = fake_module.FakeApi()
+        app = open_console("reviews", api)
+        assert "without a review, newest first" in words(app)
+        assert "Alarms nobody has judged" in words(app)
+        judged = next(table.value for table in app.table if "Judged" in table.value.columns)
+        assert (list(judged["Judged"]), list(judged["Better answer"])) == (["bad"], ["yes"])
+        asked = {path: params for _, path, params in api.requests}
+        assert asked["/api/v1/traces"]["min"] == "0.8"
+        assert asked["/api/v1/incidents"]["label"] == "none"
+
+    def test_an_answer_is_judged_below_its_text(self, open_console: Console, fake_module: Any) -> None:
+        api = fake_module.FakeApi(dev=True)
+        app = open_console("trace", api, id=fake_module.answers.TRACE_ID)
+        assert "bad, with a better answer" in words(app)
+        press(app, "Judge")
+        assert "Say whether the answer is good or bad." in words(app)
+        (verdict,) = [one for one in app.segmented_control if one.label == "The answer is"]
+        verdict.set_value("Good")
+        app.text_area[0].input(" We are open from 9 to 5. ")
+        press(app, "Judge")
+        (path, body) = api.bodies[-1]
+        assert path == "/api/v1/reviews"
+        assert (body["verdict"], body["corrected"]) == ("good", "We are open from 9 to 5.")
+        assert "Your judgement is stored." in words(app)

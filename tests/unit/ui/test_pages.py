@@ -25,6 +25,7 @@ PAGES = [
     ("fairness", GAP, "/api/v1/fairness", "Refused\\: de and everybody else"),
     ("drift", {}, "/api/v1/drift", "Drift"),
     ("drift", {"monitor": "1"}, "/api/v1/drift", "Drift\\: responses of support\\-bot support\\-bot\\-v8"),
+    ("reviews", {}, "/api/v1/reviews", "Reviews"),
     ("policies", {}, "/api/v1/policies", "Policies"),
     ("policy", {"id": "toxicity-spike"}, "/api/v1/policies/", "toxicity\\-spike"),
     ("approvals", {}, "/api/v1/approvals", "Approvals"),

@@ -12,7 +12,7 @@ from custodes.db.tables import delivery_attempt, incident, outbox
 from custodes.kernel.clock import DAY_NS
 from custodes.kernel.settings_webhook import WebhookSettings
 from custodes.runtime.tidying import LEASE, RemoveOldMessages
-from policies.hooks.retention import remove_old_messages
+from policies.hooks.store_retention import remove_old_messages
 
 NOW = 100 * DAY_NS
 
