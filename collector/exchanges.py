@@ -46,6 +46,7 @@ class StoredExchange:
     ``service`` is the one it first arrived as, which the
     ledger counts. ``rolled_*`` say where it sits in the roll-ups, ``None`` before it was first scored.
     ``caller_groups`` are the values of ``custodes.attr.group`` (or ``custodes.group``), at most 16, as they were sent.
+    ``messages`` and ``answer_messages`` are the stored messages themselves, for those who ask for them.
     """
 
     span_row_id: int
@@ -74,6 +75,8 @@ class StoredExchange:
     output_tokens: int | None
     finish_reasons: tuple[str, ...] = ()
     caller_groups: tuple[str, ...] = ()
+    messages: tuple[Mapping[str, Any], ...] = ()
+    answer_messages: tuple[Mapping[str, Any], ...] = ()
 
 
 def read_batch_exchanges(tx: ReadTx, contents: Contents, batch_id: int) -> list[StoredExchange]:
@@ -97,14 +100,17 @@ def read_trace_exchanges(tx: ReadTx, contents: Contents, project: str, trace_id:
     return _read(tx, contents, exchange.c.project_id == project, exchange.c.trace_id == bytes.fromhex(trace_id))
 
 
-def read_exchange_rows(tx: ReadTx, contents: Contents, row_ids: Sequence[int]) -> list[StoredExchange]:
+def read_exchange_rows(
+    tx: ReadTx, contents: Contents, row_ids: Sequence[int], *, with_messages: bool = False
+) -> list[StoredExchange]:
     """Return exchanges by their row numbers, in the order of these."""
     ids = sorted(set(row_ids))
     chunks = [ids[start : start + _CHUNK] for start in range(0, len(ids), _CHUNK)]
-    return [one for chunk in chunks for one in _read(tx, contents, exchange.c.span_id.in_(chunk))]
+    wanted = [exchange.c.span_id.in_(chunk) for chunk in chunks]
+    return [one for chunk in wanted for one in _read(tx, contents, chunk, with_messages=with_messages)]
 
 
-def _read(tx: ReadTx, contents: Contents, *conditions: Any) -> list[StoredExchange]:
+def _read(tx: ReadTx, contents: Contents, *conditions: Any, with_messages: bool = False) -> list[StoredExchange]:
     quantities = (span.c.start_ns, span.c.end_ns, span.c.complete, span.c.ttft_ms, span.c.cost_usd)
     statement = (
         select(
@@ -156,6 +162,8 @@ def _read(tx: ReadTx, contents: Contents, *conditions: Any) -> list[StoredExchan
             output_tokens=row.output_tokens,
             finish_reasons=_finish_reasons(row.finish_reasons, told.get(place)),
             caller_groups=_caller_groups(one.content),
+            messages=_messages(one, "input_messages") if with_messages else (),
+            answer_messages=_messages(one, "output_messages") if with_messages else (),
         )
         for place, (row, one, text) in enumerate(zip(rows, unpacked, texts, strict=True))
     ]
@@ -205,6 +213,10 @@ def _caller_groups(content: Mapping[str, Any] | None) -> tuple[str, ...]:
 
 def _is_label(value: object) -> bool:
     return isinstance(value, str | int | float)
+
+
+def _messages(unpacked: Unpacked, name: str) -> tuple[Mapping[str, Any], ...]:
+    return tuple(one for one in (unpacked.content or {}).get(name) or () if isinstance(one, dict))
 
 
 def _fingerprint(unpacked: Unpacked) -> bytes:

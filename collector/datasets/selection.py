@@ -14,6 +14,7 @@ from typing import Any
 
 from collector.content import Contents
 from collector.content.masking import Masker
+from collector.datasets.conversation import Unusable, calls_a_tool, mask_turns, read_turns
 from collector.datasets.formats import Format, Judged, Row, rows_of
 from collector.datasets.store import (
     Selection,
@@ -102,7 +103,7 @@ def select_rows(
         if judged is None:
             found.dropped[problem] += 1
             continue
-        if prompt_print(judged.prompt) in holdout:
+        if any(prompt_print(turn.text) in holdout for turn in judged.turns if turn.role == "user"):
             found.overlap += 1
             found.dropped["in the hold-out set"] += 1
             continue
@@ -178,15 +179,25 @@ def _judge(
         return None, "has no text"
     if one.incomplete is not None:
         return None, "is not whole"
-    texts: list[str | None] = [one.prompt, one.response, review.corrected]
+    turns = read_turns(one.messages)
+    if isinstance(turns, Unusable):
+        return None, turns.reason
+    if calls_a_tool(one.answer_messages):
+        return None, "answers by calling a tool"
+    response, corrected = one.response, review.corrected
     if masker is not None:
-        for index, text in enumerate(texts):
-            if text is not None:
-                texts[index], counts = masker.mask_text(text)
-                masked.update(counts)
-    prompt, response, corrected = texts
-    return Judged(prompt or "", response or "", review.verdict == "good", corrected), ""
+
+        def mask(text: str) -> str:
+            text, counts = masker.mask_text(text)
+            masked.update(counts)
+            return text
+
+        turns, response = mask_turns(turns, mask), mask(response)
+        corrected = None if corrected is None else mask(corrected)
+    return Judged(turns, response, review.verdict == "good", corrected), ""
 
 
 def _read(tx: ReadTx, contents: Contents, numbers: Sequence[int]) -> Iterable[StoredExchange]:
-    return sorted(read_exchange_rows(tx, contents, numbers), key=lambda one: (one.at_ns, one.span_row_id))
+    return sorted(
+        read_exchange_rows(tx, contents, numbers, with_messages=True), key=lambda one: (one.at_ns, one.span_row_id)
+    )

@@ -11,7 +11,7 @@ import orjson
 import pytest
 
 from collector.datasets.export import Exported, export_dataset, read_holdout
-from collector.datasets.formats import FORMATS, Format, Judged, rows_of
+from collector.datasets.formats import Format
 from collector.datasets.selection import Caps
 from collector.datasets.store import Selection, datasets_of
 from collector.dialects.span import NormalSpan
@@ -54,32 +54,6 @@ def rows_in(folder: Path) -> list[Any]:
     return [orjson.loads(line) for line in (folder / "rows.jsonl").read_bytes().splitlines()]
 
 
-class TestFormats:
-    BAD = Judged("Q?", "rude", False, "kind")
-    GOOD = Judged("Q?", "kind", True)
-
-    def test_never_teach_a_bad_answer(self) -> None:
-        plain = Judged("Q?", "rude", False)
-        for wanted in FORMATS:
-            if wanted != "trl-unpaired":
-                assert rows_of(plain, wanted) == []
-        assert [row["label"] for row in rows_of(plain, "trl-unpaired")] == [False]
-
-    def test_have_the_shapes_that_trainers_read(self) -> None:
-        user = [{"role": "user", "content": "Q?"}]
-        kind, rude = [{"role": "assistant", "content": "kind"}], [{"role": "assistant", "content": "rude"}]
-        assert rows_of(self.GOOD, "trl-prompt-completion") == [{"prompt": user, "completion": kind}]
-        assert rows_of(self.BAD, "trl-preference") == [{"prompt": user, "chosen": kind, "rejected": rude}]
-        assert rows_of(self.BAD, "trl-unpaired") == [
-            {"prompt": user, "completion": rude, "label": False},
-            {"prompt": user, "completion": kind, "label": True},
-        ]
-        assert rows_of(self.GOOD, "openai-chat") == [{"messages": user + kind}]
-        assert rows_of(self.BAD, "openai-dpo") == [
-            {"input": {"messages": user}, "preferred_output": kind, "non_preferred_output": rude}
-        ]
-
-
 class TestReviews:
     def test_are_stored_without_showing_the_better_answer(self, bad_answers: Any) -> None:
         analyst = bad_answers.client("analyst")
@@ -105,6 +79,46 @@ class TestExport:
         assert row["prompt"] == [{"role": "user", "content": "Question 0?"}]
         assert row["chosen"] == [{"role": "assistant", "content": "A kind answer."}]
         assert made.manifest["dropped"] == {"has not what the format needs": 1}
+
+    def test_takes_the_whole_conversation(self, server: Any, chat: Chat, tmp_path: Path) -> None:
+        def said(role: str, *parts: Any) -> dict[str, Any]:
+            return {"role": role, "parts": [{"type": "text", "content": p} if isinstance(p, str) else p for p in parts]}
+
+        earlier = [
+            said("system", "Write to ann@example.org only."),
+            said("user", "Which day is it?"),
+            said(
+                "assistant", {"type": "tool_call", "id": "c-1", "name": "day", "arguments": {"for": "bob@example.org"}}
+            ),
+            said("tool", {"type": "tool_call_response", "id": "c-1", "response": "Monday"}),
+            said("assistant", "Monday."),
+            said("user", "And tomorrow?"),
+        ]
+        picture = said(
+            "user", "What is this?", {"type": "uri", "modality": "image", "uri": "https://example.org/x.png"}
+        )
+        for n, messages in enumerate((earlier, [picture])):
+            ids = {"trace_id": f"{n + 1:032x}", "span_id": f"{n + 1:016x}"}
+            server.store(
+                chat(n, prompt=None, response="Tuesday.", attributes={"gen_ai.input.messages": messages}, **ids)
+            )
+        server.score({"toxicity": 0.9})
+        analyst = server.client("analyst")
+        assert [review(analyst, n, "good").status_code for n in range(2)] == [201, 201]
+        made = export(server, tmp_path / "out", "openai-chat", redact=["email"])
+        (row,) = rows_in(made.folder)
+        assert [one["role"] for one in row["messages"]] == [
+            "system", "user", "assistant", "tool", "assistant", "user", "assistant",
+        ]  # fmt: skip
+        assert row["messages"][0]["content"] == "Write to [email] only."
+        assert row["messages"][2]["tool_calls"][0]["function"]["arguments"] == '{"for":"[email]"}'
+        assert made.manifest["dropped"] == {"holds more than text": 1}
+        assert made.manifest["redaction"]["masked"] == {"email": 2}
+        # A question of an earlier turn is held out like the last one.
+        path = tmp_path / "eval.jsonl"
+        path.write_text('{"prompt": "Which day is it?"}\n')
+        with pytest.raises(InvalidInputError, match="1 in the hold-out set"):
+            export(server, tmp_path / "none", "openai-chat", holdouts=[read_holdout(path)])
 
     def test_writes_a_manifest_that_proves_the_file(self, bad_answers: Any, tmp_path: Path) -> None:
         review(bad_answers.client("analyst"), 0, corrected="A kind answer.")
