@@ -36,6 +36,7 @@ from collector.rest import (
     projects,
     reviews,
     silences,
+    subjects,
     traces,
 )
 from collector.rest.problems import install_problem_handlers
@@ -67,6 +68,7 @@ RESOURCES = (
     policies,
     approvals,
     silences,
+    subjects,
     actions,
     gates,
     reviews,

@@ -25,6 +25,7 @@ Permission = Literal[
     "action_approve",
     "action_write",
     "action_stop",
+    "erase",
     "endpoint_read",
     "endpoint_write",
     "keys",
@@ -73,6 +74,8 @@ PERMISSIONS: MappingProxyType[Permission, frozenset[Role]] = MappingProxyType(
         "action_write": frozenset({"approver", "operator"}),
         # Stopping is never wrong for long; letting begin again takes action_approve.
         "action_stop": frozenset({"approver", "operator", "admin"}),
+        # Not the administrator, who could destroy what tells against a change of their own.
+        "erase": frozenset({"operator"}),
         # An endpoint's address often carries a secret in its path.
         "endpoint_read": frozenset({"operator", "admin", "auditor"}),
         "endpoint_write": frozenset({"operator", "admin"}),

@@ -30,7 +30,7 @@ from collector.content.store import (
 )
 from custodes.db.database import Database, ReadTx, WriteTx
 from custodes.kernel.clock import Clock
-from custodes.kernel.errors import ConfigurationError, MalformedError
+from custodes.kernel.errors import ConfigurationError, ConflictError, MalformedError
 from custodes.kernel.metrics import Metrics
 from custodes.kernel.settings import PrivacySettings, Settings
 
@@ -208,6 +208,21 @@ class Contents:
         if self._master is None:
             return 0
         return destroy_keys(tx, project, self._master.digest_subject(project, subject), self._clock())
+
+    def pseudonym(self, project: str, subject: str) -> str:
+        """Return what stands for a person where their name must not: a keyed hash in hex.
+
+        Raises ``ConflictError`` in an installation without a master key, which encrypts nothing.
+        """
+        if self._master is None:
+            raise ConflictError(
+                "captured text is not encrypted here, so there is no key to destroy and to name people by"
+            )
+        return self._master.digest_subject(project, subject).hex()
+
+    def keep_from_erasure(self, tx: WriteTx, project: str) -> None:
+        """Make erasures in ``project`` wait until the transaction ends, or wait for the one under way."""
+        lock_keys(tx, [project])
 
     def _mask(self, bodies: list[bytes]) -> list[bytes]:
         if self._masker is None:

@@ -21,11 +21,11 @@ from collector.content import Contents
 from collector.content.masking import Masker
 from collector.datasets.formats import Format
 from collector.datasets.selection import DEFAULT_CAPS, Caps, Selected, prompt_print, select_rows
-from collector.datasets.store import Selection, insert_dataset, read_detectors
+from collector.datasets.store import Selection, any_erased, insert_dataset, read_detectors
 from custodes import __version__
 from custodes.db import Database
 from custodes.kernel.clock import ns_to_rfc3339
-from custodes.kernel.errors import ConflictError, InvalidInputError, MalformedError
+from custodes.kernel.errors import ConflictError, CustodesError, InvalidInputError, MalformedError
 from custodes.kernel.ids import new_uuid7
 from policies.actors import Actor, record
 from policies.audit.canonical import canonical_bytes
@@ -123,7 +123,14 @@ def export_dataset(
         "dropped": dict(sorted(found.dropped.items())),
     }
     _write(folder, rows, found, manifest)
-    return Exported(dataset_id, folder, manifest, _record(db, project, found, manifest, actor, now_ns))
+    try:
+        intake_id = _record(db, contents, project, found, manifest, actor, now_ns)
+    except CustodesError:
+        # Without its record nobody could say who is in it, so it must not stay.
+        for name in (MANIFEST_FILE, LINEAGE_FILE, ROWS_FILE):
+            (folder / name).unlink(missing_ok=True)
+        raise
+    return Exported(dataset_id, folder, manifest, intake_id)
 
 
 def _write(folder: Path, rows: bytes, found: Selected, manifest: dict[str, Any]) -> None:
@@ -155,9 +162,21 @@ def _prompt_of(row: Any) -> str:
     return str(next(one["content"] for one in reversed(prompt) if one["role"] == "user"))
 
 
-def _record(db: Database, project: str, found: Selected, manifest: dict[str, Any], actor: Actor, now_ns: int) -> int:
+def _record(
+    db: Database,
+    contents: Contents,
+    project: str,
+    found: Selected,
+    manifest: dict[str, Any],
+    actor: Actor,
+    now_ns: int,
+) -> int:
     places = [(bytes.fromhex(row.exchange.trace_id), bytes.fromhex(row.exchange.span_id)) for row in found.rows]
     with db.write() as tx:
+        # An erasure sees this data set, or is seen here.
+        contents.keep_from_erasure(tx, project)
+        if any_erased(tx, sorted({row.exchange.span_row_id for row in found.rows})):
+            raise ConflictError("text in it was erased while it was written; nothing was exported, so try again")
         insert_dataset(tx, project, manifest, places, now_ns)
         data = {name: manifest[name] for name in ("format", "sha256", "rows", "query", "reviewers", "holdout")}
         data["manifest_sha256"] = hashlib.sha256(canonical_bytes(manifest)).hexdigest()

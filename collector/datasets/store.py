@@ -2,16 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import orjson
-from sqlalchemy import and_, insert, select
+from sqlalchemy import and_, func, insert, select, update
 
 from custodes.db import ReadTx, WriteTx
 from custodes.db.segments import Segment
-from custodes.db.tables import dataset, dataset_row, detector, exchange, incident, score, segment, span
+from custodes.db.tables import (
+    CONTENT_OF_SPAN,
+    content_block,
+    content_key,
+    dataset,
+    dataset_row,
+    detector,
+    exchange,
+    incident,
+    score,
+    segment,
+    span,
+)
+from custodes.kernel.clock import ns_to_rfc3339
 from policies.audit.canonical import canonical_bytes
 
 _CHUNK = 200
@@ -131,29 +144,77 @@ def insert_dataset(
 
 
 def list_datasets(tx: ReadTx, project: str, *, dataset_id: str | None = None, limit: int = 100) -> list[dict[str, Any]]:
-    """Return the manifests of a project's data sets, newest first."""
+    """Return the manifests of a project's data sets, newest first, each with ``stale``.
+
+    ``stale`` is ``None``, or ``{at, reason}`` once somebody whose text is in it was erased.
+    """
     columns = dataset.c
-    statement = select(columns.manifest).where(columns.project_id == project)
+    statement = select(columns.manifest, columns.erased_ns).where(columns.project_id == project)
     if dataset_id is not None:
         statement = statement.where(columns.id == dataset_id)
     rows = tx.execute(statement.order_by(columns.created_ns.desc(), columns.id.desc()).limit(limit))
-    return [orjson.loads(row.manifest) for row in rows]
+    return [orjson.loads(row.manifest) | {"stale": _to_stale(row.erased_ns)} for row in rows]
 
 
-def datasets_of(tx: ReadTx, project: str, places: Sequence[tuple[bytes, bytes]]) -> list[str]:
-    """Return the data sets that hold any of some exchanges, given by trace and span id: what an erasure asks."""
-    found: set[str] = set()
-    for trace_id, span_id in places:
-        statement = (
-            select(dataset.c.id)
-            .join(dataset_row, dataset_row.c.dataset_id == dataset.c.id)
-            .where(
-                and_(
-                    dataset.c.project_id == project,
-                    dataset_row.c.trace_id == trace_id,
-                    dataset_row.c.span_id == span_id,
-                )
-            )
-        )
-        found.update(str(row.id) for row in tx.execute(statement))
-    return sorted(found)
+def _to_stale(erased_ns: int | None) -> dict[str, Any] | None:
+    if erased_ns is None:
+        return None
+    return {
+        "at": ns_to_rfc3339(erased_ns),
+        "reason": "it holds text of somebody who was erased since; export a new one",
+    }
+
+
+def datasets_of(tx: ReadTx, project: str, subject: str) -> dict[str, int]:
+    """Return the data sets that hold exchanges of a user, each with how many of its rows do: what an erasure asks."""
+    rows = dataset_row.join(dataset, dataset.c.id == dataset_row.c.dataset_id).join(
+        span,
+        and_(
+            span.c.project_id == dataset.c.project_id,
+            span.c.trace_id == dataset_row.c.trace_id,
+            span.c.span_id == dataset_row.c.span_id,
+        ),
+    )
+    statement = (
+        select(dataset.c.id, func.count().label("rows"))
+        .select_from(rows)
+        .where(dataset.c.project_id == project, span.c.user_id == subject)
+        .group_by(dataset.c.id)
+        .order_by(dataset.c.id)
+    )
+    return {str(row.id): int(row.rows) for row in tx.execute(statement)}
+
+
+def mark_erased(tx: WriteTx, dataset_ids: Collection[str], now_ns: int) -> None:
+    """Mark data sets as holding text that was erased at ``now_ns``."""
+    tx.execute(update(dataset).where(dataset.c.id.in_(sorted(dataset_ids))).values(erased_ns=now_ns))
+
+
+def count_exchanges(tx: ReadTx, project: str, subject: str) -> tuple[int, int]:
+    """Return how many exchanges of a user there are, and how many of them are readable: no destroyed key hides them."""
+    gone = content_key.c.destroyed_ns.is_not(None)
+    joined = (
+        exchange.join(span, span.c.id == exchange.c.span_id)
+        .join(content_block, content_block.c.id == CONTENT_OF_SPAN)
+        .outerjoin(content_key, content_key.c.id == content_block.c.key_id)
+    )
+    statement = (
+        select(func.count().label("exchanges"), func.count().filter(gone).label("erased"))
+        .select_from(joined)
+        .where(span.c.project_id == project, span.c.user_id == subject)
+    )
+    row = tx.execute(statement).one()
+    return int(row.exchanges), int(row.exchanges) - int(row.erased)
+
+
+def any_erased(tx: ReadTx, numbers: Sequence[int]) -> bool:
+    """Return whether the text of any of these spans was erased."""
+    joined = span.join(content_block, content_block.c.id == CONTENT_OF_SPAN).join(
+        content_key, content_key.c.id == content_block.c.key_id
+    )
+    for start in range(0, len(numbers), _CHUNK):
+        wanted = span.c.id.in_(numbers[start : start + _CHUNK])
+        statement = select(span.c.id).select_from(joined).where(wanted, content_key.c.destroyed_ns.is_not(None))
+        if tx.execute(statement.limit(1)).first() is not None:
+            return True
+    return False

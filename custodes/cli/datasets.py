@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from pathlib import Path
 
 import click
@@ -91,9 +92,22 @@ def list_command(project: str, as_json: bool) -> None:
         found = list_datasets(tx, project)
     for one in found:
         line = f"{one['id']}  {one['created_at']}  {one['format']:<22} {one['rows']:>7} rows  {one['author']}"
+        line += "  stale" if one["stale"] else ""
         click.echo(json.dumps(one) if as_json else line)
     if not found and not as_json:
         click.echo("no data sets yet; see custodes dataset export")
+
+
+@dataset.command()
+@click.argument("dataset_id")
+@_PROJECT
+def show(dataset_id: str, project: str) -> None:
+    """Print the manifest of a data set with what has happened to it since, as JSON; exits 1 when it is stale."""
+    with open_configured().read() as tx:
+        found = require_dataset(tx, project, dataset_id)
+    click.echo(json.dumps(found, indent=2))
+    if found["stale"]:
+        sys.exit(1)
 
 
 @dataset.command()

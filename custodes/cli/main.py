@@ -35,6 +35,7 @@ _COMMANDS = {
     "policy": ("custodes.cli.policy", "policy", "Lint, test, submit, activate and list policies."),
     "action": ("custodes.cli.actions", "action", "List, approve, refuse and stop what policies ask for."),
     "dataset": ("custodes.cli.datasets", "dataset", "Export reviewed exchanges for fine-tuning, and ask for training."),
+    "subject": ("custodes.cli.subjects", "subject", "Erase the captured text of a person."),
     "audit": ("custodes.cli.audit", "audit", "Checkpoint, prove, export and verify the audit log."),
     "doctor": ("custodes.cli.doctor", "doctor", "What is wrong, and what to do."),
 }

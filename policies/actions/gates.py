@@ -37,7 +37,8 @@ class Facts:
     """What the database knows at the moment of deciding, read under the lock that all such decisions take.
 
     ``begun_ns`` are the times at which actions on this target were sent in the last hours, ``begun_by_policy`` and
-    ``begun_in_project`` how many were approved in the last hour, ``left`` the versions that were left lately.
+    ``begun_in_project`` how many were approved in the last hour, ``left`` the versions that were left lately,
+    ``stale`` why the data set of a training run must not be trained on.
     """
 
     stopped: str | None = None
@@ -48,12 +49,15 @@ class Facts:
     left: frozenset[str] = frozenset()
     ended: int = 0
     failed: int = 0
+    stale: str | None = None
 
 
 def reason_against(action: Action, facts: Facts, rules: ActionRules, now_ns: int) -> str | None:
     """Return why the action may not begin now, whoever agrees; ``None`` when it may."""
     if facts.stopped is not None:
         return f"actions are stopped: {facts.stopped}"
+    if facts.stale is not None:
+        return facts.stale
     if facts.in_flight is not None:
         return f"action {facts.in_flight} on the same target is still under way"
     limits = action.written.limits

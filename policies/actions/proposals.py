@@ -5,14 +5,29 @@ The key of the episode makes this safe to repeat: a policy that is evaluated twi
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any, cast
 
 from custodes.db import Database, WriteTx
 from custodes.kernel.errors import ConflictError, InvalidInputError
 from custodes.kernel.ids import new_uuid7
-from policies.actions.action import Action, ActionMode, ActionState, advance, make_idempotency_key, make_target_key
-from policies.actions.store import insert_action, list_actions_of, update_action
+from policies.actions.action import (
+    ENDED,
+    Action,
+    ActionMode,
+    ActionState,
+    advance,
+    make_idempotency_key,
+    make_target_key,
+)
+from policies.actions.store import (
+    insert_action,
+    list_actions_of,
+    list_trainings,
+    lock_gates,
+    reason_not_to_train,
+    update_action,
+)
 from policies.actions.traces import ENGINE, leave_trace
 from policies.actors import Actor
 from policies.incidents import Incident
@@ -84,13 +99,33 @@ def withdraw_proposals(tx: WriteTx, incident: Incident, reason: str, now_ns: int
     return len(ended)
 
 
+def withdraw_trainings(
+    tx: WriteTx, project_id: str, dataset_ids: Collection[str], reason: str, actor: Actor, now_ns: int
+) -> tuple[list[str], list[str]]:
+    """Call off the training runs on these data sets that were not sent. Takes the lock of the gates.
+
+    Returns the ids of those that were called off, and of those that were sent before: what they trained remembers.
+    """
+    lock_gates(tx)
+    withdrawn, sent = [], []
+    for one in list_trainings(tx, project_id, dataset_ids):
+        if one.sent_ns is not None:
+            sent.append(one.id)
+        elif one.state not in ENDED:
+            cancelled = advance(one, "cancelled", now_ns, reason)
+            update_action(tx, cancelled)
+            leave_trace(tx, cancelled, "cancelled", actor, now_ns)
+            withdrawn.append(one.id)
+    return withdrawn, sent
+
+
 def propose_training(
     db: Database, project_id: str, dataset: Mapping[str, str], target: Mapping[str, str], actor: Actor, now_ns: int
 ) -> tuple[Action, int]:
     """Ask for a training run on a data set; somebody else has to agree. Returns it and its audit event's number.
 
     ``dataset`` holds ``id``, ``sha256`` and ``format``; ``target`` names an adapter that starts jobs. Raises
-    ``ConflictError`` when this data set was sent to this target before.
+    ``ConflictError`` when this data set was sent to this target before, and when it holds text that was erased since.
     """
     if target.get("adapter") not in TRAINERS:
         raise InvalidInputError(f"training is started by one of {', '.join(sorted(TRAINERS))}")
@@ -118,6 +153,11 @@ def propose_training(
         next_ns=now_ns,
     )
     with db.write() as tx:
+        # An erasure that is under way sees this action, or is seen here.
+        lock_gates(tx)
+        against = reason_not_to_train(tx, project_id, dataset["id"])
+        if against is not None:
+            raise ConflictError(against)
         if not insert_action(tx, made):
             raise ConflictError("this data set was proposed to this trainer before; see the actions")
         return made, leave_trace(tx, made, "proposed", actor, now_ns, {"dataset": dict(dataset)})

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, fields
 from typing import Any
 
@@ -11,7 +11,7 @@ import orjson
 from sqlalchemy import Row, and_, func, insert, or_, select, update
 
 from custodes.db import ReadTx, WriteTx
-from custodes.db.tables import action, action_event, action_evidence, action_switch, incident
+from custodes.db.tables import action, action_event, action_evidence, action_switch, dataset, incident
 from custodes.kernel.clock import HOUR_NS
 from custodes.kernel.errors import ConflictError, NotFoundError
 from policies.actions.action import ENDED, FAILURES, IN_FLIGHT, Action
@@ -171,7 +171,29 @@ def read_facts(tx: ReadTx, one: Action, rules: ActionRules, now_ns: int) -> Fact
         left=read_left(tx, one.target_key, now_ns - rules.avoid_ns),
         ended=len(ends),
         failed=sum(state in FAILURES for state in ends),
+        stale=reason_not_to_train(tx, one.project_id, one.target.get("dataset")),
     )
+
+
+def reason_not_to_train(tx: ReadTx, project_id: str, dataset_id: str | None) -> str | None:
+    """Return why a data set must not be trained on: somebody whose text is in it was erased. Else ``None``."""
+    if dataset_id is None:
+        return None
+    columns = dataset.c
+    statement = select(columns.id).where(
+        columns.project_id == project_id, columns.id == dataset_id, columns.erased_ns.is_not(None)
+    )
+    if tx.execute(statement).first() is None:
+        return None
+    return f"data set {dataset_id} holds text of somebody who was erased since; export a new one"
+
+
+def list_trainings(tx: ReadTx, project_id: str, dataset_ids: Collection[str]) -> list[Action]:
+    """Return the training runs that anybody asked for on these data sets, oldest first."""
+    columns = action.c
+    statement = select(action).where(columns.project_id == project_id, columns.kind == "finetune")
+    rows = tx.execute(statement.order_by(columns.created_ns, columns.id))
+    return [one for one in map(row_to_action, rows) if one.target.get("dataset") in dataset_ids]
 
 
 def read_left(tx: ReadTx, target_key: str, since_ns: int) -> frozenset[str]:

@@ -38,6 +38,8 @@ dataset = Table(
     # The manifest as canonical JSON.
     Column("manifest", LargeBinary, nullable=False),
     time_ns("created_ns"),
+    # When somebody whose text is in it was last erased: from then on nobody may train on it.
+    time_ns("erased_ns", nullable=True),
     Index("ix_dataset_project_id_created_ns", "project_id", "created_ns"),
 )
 

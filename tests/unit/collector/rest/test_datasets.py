@@ -134,8 +134,8 @@ class TestExport:
         lineage = [orjson.loads(line) for line in (made.folder / "lineage.jsonl").read_bytes().splitlines()]
         assert [one["exchange"] for one in lineage] == [exchange(0)] * 2
         with bad_answers.database.read() as tx:
-            place = (bytes.fromhex(exchange(0)[:32]), bytes.fromhex(exchange(0)[32:]))
-            assert datasets_of(tx, "default", [place]) == [made.id]
+            assert datasets_of(tx, "default", "u-0") == {made.id: 2}
+            assert datasets_of(tx, "default", "u-1") == {}
 
     def test_leaves_out_what_reviewers_disagree_about(self, bad_answers: Any, tmp_path: Path) -> None:
         first, second = bad_answers.client("analyst"), bad_answers.client("analyst")

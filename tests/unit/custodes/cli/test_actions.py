@@ -66,6 +66,15 @@ class TestDataset:
         assert run("dataset", "list").stdout.startswith("no data sets yet")
         missing = run("dataset", "train", "x", "--target", "adapter=github")
         assert isinstance(missing.exception, NotFoundError)
+        assert isinstance(run("dataset", "show", "x").exception, NotFoundError)
+
+
+@on_sqlite
+class TestSubject:
+    def test_is_erased_with_a_reason(self, run: Run) -> None:
+        assert run("subject", "erase", "u-1").exit_code == 2
+        assert isinstance(run("subject", "erase", "u-1", "--reason", "short").exception, InvalidInputError)
+        assert isinstance(run("subject", "erase", "u-1", "--reason", "request 4711, by mail").exception, NotFoundError)
 
 
 class TestReadQuery:
