@@ -7,7 +7,7 @@ WORKERS ?= 2
 INPUTS := pyproject.toml constraints.txt sdk/pyproject.toml hatch_build.py
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test check bench fuzz mlflow format clean
+.PHONY: help install demo test check bench fuzz mlflow finetune format clean
 
 help: ## List the targets
 	@grep -E '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /\1\t/' | expand -t 12
@@ -34,6 +34,9 @@ fuzz: $(VENV)/installed-all ## Send a million mutated requests through the intak
 
 mlflow: $(VENV)/installed-all $(VENV)-mlflow/installed ## Test rollbacks against a real MLflow, installed beside .venv
 	@TEST_MLFLOW_PROGRAM=$(abspath $(VENV)-mlflow/bin/mlflow) $(BIN)/python -m pytest -m mlflow $(ARGS)
+
+finetune: $(VENV)/installed-all $(VENV)-finetune/installed ## Test fine-tuning with TRL, peft and MLflow, installed beside .venv
+	@TEST_FINETUNE_PYTHON=$(abspath $(VENV)-finetune/bin/python) TEST_MLFLOW_PROGRAM=$(abspath $(VENV)-finetune/bin/mlflow) $(BIN)/python -m pytest -m finetune $(ARGS)
 
 format: $(VENV)/installed-all ## Sort imports and format
 	$(BIN)/ruff check --fix .
@@ -64,4 +67,10 @@ $(VENV)-mlflow/installed: $(BIN)/python tests/requirements-mlflow.txt
 	@echo "installing MLflow into $(VENV)-mlflow (a minute or two)"
 	@$(BIN)/python -m venv $(VENV)-mlflow
 	@$(VENV)-mlflow/bin/python -m pip install $(PIP_FLAGS) -r tests/requirements-mlflow.txt
+	@touch $@
+
+$(VENV)-finetune/installed: $(BIN)/python examples/finetune/requirements.txt
+	@echo "installing TRL, peft and MLflow into $(VENV)-finetune (some minutes)"
+	@$(BIN)/python -m venv $(VENV)-finetune
+	@$(VENV)-finetune/bin/python -m pip install $(PIP_FLAGS) -r examples/finetune/requirements.txt
 	@touch $@

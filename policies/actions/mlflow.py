@@ -1,4 +1,4 @@
-"""Rolls an alias of the MLflow model registry back, over its REST API (2.9 and later; tried with 3.18).
+"""Rolls an alias of the MLflow model registry back, over its REST API (2.9 and later; tried with 3.17).
 
 The registry has no compare-and-set, so this is the closest there is: read the alias, act only if it still names the
 version the decision was about, set it, and read it back. Whoever moves the alias between reading and setting is
