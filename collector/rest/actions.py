@@ -39,6 +39,7 @@ from custodes.kernel.errors import PermissionError_
 from policies.actions import handling
 from policies.actions.gates import action_rules_of
 from policies.actions.handling import ActionChange
+from policies.actions.promotion import propose_promotion
 from policies.actions.store import find_any_action, list_switches, require_action
 from policies.actions.webhook import read_callback
 from policies.actors import Actor
@@ -96,6 +97,15 @@ class DoneBody(_Body):
     detail: str = Field("", max_length=500)
 
 
+class PromotionBody(_Body):
+    """Which version is to serve where, why, and by which signals of a policy its traffic is judged."""
+
+    target: dict[str, str] = Field(min_length=1, max_length=16)
+    reason: str = Field(min_length=3, max_length=1000)
+    policy: str | None = Field(None, max_length=128)
+    verify: dict[str, str | int | float] | None = Field(None, max_length=8)
+
+
 class SwitchBody(_Body):
     """``everywhere`` needs a key that administers the server."""
 
@@ -113,6 +123,15 @@ def get_actions(query: Annotated[ActionQuery, Query()], caller: Reader, services
     with services.db.read() as tx:
         rows, cursor = list_actions(tx, caller.project, chosen, after=after, limit=query.limit)
     return page_response(rows, cursor)
+
+
+@router.post("/actions/promote", status_code=201, summary="Propose that a version serves (strict audit)")
+def post_promotion(body: PromotionBody, caller: ActionHandler, services: WithServices) -> Response:
+    """Ask for a promotion; somebody else has to agree."""
+    require_log(services)
+    place = (services.db, caller.project, body.target, body.reason, actor_of(caller), services.clock())
+    made, intake_id = propose_promotion(*place, policy_id=body.policy, verify=body.verify)
+    return json_response({**action_to_json(made), "audit": confirm(services, intake_id).to_json()}, 201)
 
 
 @router.get("/actions/switch", summary="Whether actions are stopped")

@@ -9,12 +9,14 @@ import click
 
 from collector.rest.queries.actions import ActionFilter, list_actions, load_chain
 from custodes.cli.database import open_configured
+from custodes.cli.datasets import read_pair
 from custodes.cli.keys import local_actor
 from custodes.kernel.clock import system_clock
 from custodes.kernel.settings import load_settings
 from policies.actions import handling
 from policies.actions.action import Action, describe_action
 from policies.actions.gates import action_rules_of
+from policies.actions.promotion import propose_promotion
 from policies.actions.store import list_switches, require_action
 from policies.actors import Actor
 
@@ -61,6 +63,33 @@ def show(action_id: str, project: str, as_json: bool) -> None:
         words = event["body"].get("reason") or event["body"].get("comment") or ""
         click.echo(f"  {event['at']}  {event['kind']:<13} {event['actor']:<16} {words}".rstrip())
     click.echo(f"  leaves of the audit log: {', '.join(map(str, chain['audit_seqs'])) or 'none yet'}")
+
+
+@action.command()
+@click.option("--target", multiple=True, required=True, metavar="NAME=VALUE", help="E.g. adapter=mlflow; repeated.")
+@click.option("--reason", required=True, help="Why.")
+@click.option("--policy", help="The policy whose signals --verify reads.")
+@click.option("--verify", "expr", metavar="EXPR", help="What has to hold on the new version's own traffic.")
+@click.option("--after", default="0s", show_default=True, help="How long after the change its traffic begins to count.")
+@click.option("--within", default="1h", show_default=True, help="How long its traffic is judged at most.")
+@click.option("--min-n", default=50, show_default=True, type=click.IntRange(1), help="Fewest values that are judged.")
+@_PROJECT
+def promote(
+    target: tuple[str, ...],
+    reason: str,
+    policy: str | None,
+    expr: str | None,
+    after: str,
+    within: str,
+    min_n: int,
+    project: str,
+) -> None:
+    """Propose that another version serves; somebody else has to agree (custodes action approve)."""
+    verify = None if expr is None else {"expr": expr, "after": after, "within": within, "min_n": min_n}
+    named = dict(read_pair(one) for one in target)
+    place = (open_configured(), project, named, reason, Actor(local_actor(), "operator"), system_clock())
+    made, _ = propose_promotion(*place, policy_id=policy, verify=verify)
+    click.echo(f"{made.id}: proposed; somebody else approves it with custodes action approve {made.id}")
 
 
 @action.command()

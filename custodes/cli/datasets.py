@@ -116,7 +116,7 @@ def show(dataset_id: str, project: str) -> None:
 @_PROJECT
 def train(dataset_id: str, target: tuple[str, ...], project: str) -> None:
     """Propose a training run; somebody else has to agree (custodes action approve)."""
-    named = dict(_pair(one) for one in target)
+    named = dict(read_pair(one) for one in target)
     database = open_configured()
     with database.read() as tx:
         found = require_dataset(tx, project, dataset_id)
@@ -127,7 +127,7 @@ def train(dataset_id: str, target: tuple[str, ...], project: str) -> None:
 
 def read_query(text: str, incident: str | None, policy: str | None, now_ns: int) -> Selection:
     """Return the selection that options and a query such as ``metric=toxicity min=0.5`` name."""
-    given = dict(_pair(part) for part in text.split())
+    given = dict(read_pair(part) for part in text.split())
     unknown = given.keys() - {"metric", "min", "service", "deployment", "from", "to"}
     if unknown:
         raise InvalidInputError(f"--query knows metric, min, service, deployment, from, to, not {sorted(unknown)[0]!r}")
@@ -147,7 +147,8 @@ def read_query(text: str, incident: str | None, policy: str | None, now_ns: int)
     )
 
 
-def _pair(text: str) -> tuple[str, str]:
+def read_pair(text: str) -> tuple[str, str]:
+    """Return name and value of ``NAME=VALUE``; raise ``InvalidInputError`` for anything else."""
     name, separator, value = text.partition("=")
     if not separator or not name or not value:
         raise InvalidInputError(f"write NAME=VALUE, not {text[:64]!r}")

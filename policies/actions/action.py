@@ -64,6 +64,8 @@ ENDED: frozenset[str] = frozenset(state for state, after in STEPS.items() if not
 FAILURES: frozenset[str] = frozenset({"failed", "not_helped"})
 """Ends that count against automation."""
 MAX_REASON_CHARACTERS = 1000
+PROMOTION = "promote"
+"""What people ask for and policies cannot: another version is to serve."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,8 +115,8 @@ class Action:
 
     @property
     def written(self) -> GuardedAction:
-        """The action as its policy writes it."""
-        return GuardedAction.model_validate(dict(self.terms))
+        """The action as its policy writes it. A promotion, which no policy can write, has the terms of a rollback."""
+        return GuardedAction.model_validate({**self.terms, **({"kind": "rollback"} if self.kind == PROMOTION else {})})
 
 
 def advance(action: Action, state: ActionState, now_ns: int, reason: str = "", **changes: Any) -> Action:
@@ -142,7 +144,8 @@ def approve(action: Action, approver: str, now_ns: int, *, waived: bool = False)
     if action.planned_ns is None:
         raise ConflictError(f"action {action.id} is being planned; read it again in some seconds")
     if approver == action.author and not waived:
-        raise ConflictError(f"{approver} wrote the policy that asks for this; somebody else has to approve it")
+        asked = "wrote the policy that asks for this" if action.incident_id else "asked for this"
+        raise ConflictError(f"{approver} {asked}; somebody else has to approve it")
     alone = waived and approver == action.author
     return advance(action, "approved", now_ns, approver=approver, waived=alone, next_ns=now_ns)
 

@@ -14,6 +14,7 @@ from custodes.kernel.errors import ConflictError, InvalidInputError, NotFoundErr
 from custodes.kernel.ids import new_uuid7
 from policies.actions.action import Action, ActionState, advance, approve
 from policies.actions.gates import ActionRules, reason_against
+from policies.actions.promotion import make_way
 from policies.actions.store import (
     EVERYWHERE,
     Switch,
@@ -56,6 +57,8 @@ def approve_action(
         lock_gates(tx)
         found = _lock(tx, project_id, action_id, expected)
         changed = approve(found, actor.name, now_ns, waived=actor.waived or not rules.four_eyes)
+        if found.kind == "rollback":
+            make_way(tx, found, actor, now_ns)
         against = reason_against(found, read_facts(tx, found, rules, now_ns), rules, now_ns)
         if against is not None:
             raise ConflictError(f"action {action_id} cannot begin: {against}")

@@ -14,7 +14,7 @@ from custodes.db import ReadTx, WriteTx
 from custodes.db.tables import action, action_event, action_evidence, action_switch, dataset, incident
 from custodes.kernel.clock import HOUR_NS
 from custodes.kernel.errors import ConflictError, NotFoundError
-from policies.actions.action import ENDED, FAILURES, IN_FLIGHT, Action
+from policies.actions.action import ENDED, FAILURES, IN_FLIGHT, PROMOTION, Action
 from policies.actions.gates import ActionRules, Facts
 
 EVERYWHERE = "*"
@@ -149,7 +149,9 @@ def read_facts(tx: ReadTx, one: Action, rules: ActionRules, now_ns: int) -> Fact
     columns = action.c
     on_target = and_(columns.target_key == one.target_key, columns.id != one.id)
     in_flight = tx.execute(select(columns.id).where(on_target, columns.state.in_(IN_FLIGHT)).limit(1)).scalar()
-    last_ns = tx.execute(select(func.max(columns.sent_ns)).where(on_target)).scalar()
+    # A rollback need not wait because the version it takes back was promoted a moment ago.
+    counting = and_(on_target, columns.kind != PROMOTION) if one.kind == "rollback" else on_target
+    last_ns = tx.execute(select(func.max(columns.sent_ns)).where(counting)).scalar()
     recent = and_(columns.project_id == one.project_id, columns.approved_ns > now_ns - HOUR_NS, columns.id != one.id)
     counted = select(func.count()).select_from(action)
     ends = [
@@ -186,6 +188,12 @@ def reason_not_to_train(tx: ReadTx, project_id: str, dataset_id: str | None) -> 
     if tx.execute(statement).first() is None:
         return None
     return f"data set {dataset_id} holds text of somebody who was erased since; export a new one"
+
+
+def list_actions_on(tx: ReadTx, target_key: str) -> list[Action]:
+    """Return the actions on a target, whoever asked for them, oldest first."""
+    statement = select(action).where(action.c.target_key == target_key)
+    return [row_to_action(row) for row in tx.execute(statement.order_by(action.c.created_ns, action.c.id))]
 
 
 def list_trainings(tx: ReadTx, project_id: str, dataset_ids: Collection[str]) -> list[Action]:

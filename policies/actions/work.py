@@ -144,7 +144,9 @@ class ActionWorker:
                 failed = advance(found, "failed", now_ns, f"no known good version is left to go to (known: {names})")
                 return self._store(tx, failed, escalates=True)
             labels = dict(key_to_group(found.group_key).labels)
-            share = read_share(tx, found.project_id, labels, ns_to_minute(now_ns - HOUR_NS), ns_to_minute(now_ns))
+            minutes = (ns_to_minute(now_ns - HOUR_NS), ns_to_minute(now_ns))
+            # What people ask for names no group of the traffic.
+            share = read_share(tx, found.project_id, labels, *minutes) if found.incident_id else None
             planned = touch(
                 found,
                 now_ns,

@@ -57,7 +57,7 @@ def _decide(context: session.Context, action: ActionDetail) -> None:
         if action.planned_at is None:
             st.caption("Being planned: in some seconds it says which version serves and which it would go to.")
         elif action.author == context.me.actor and not context.me.dev:
-            st.caption("You wrote the policy that asks for this, so somebody else has to agree.")
+            st.caption("You asked for this, or wrote the policy that does, so somebody else has to agree.")
         else:
             _approve(context, action)
     elif action.state == "sent" and action.adapter == "people":

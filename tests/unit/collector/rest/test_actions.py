@@ -19,6 +19,8 @@ from policies.hooks.signing import sign_headers
 
 TERMS = {"kind": "rollback", "target": {"adapter": "mlflow", "model": "bot", "alias": "champion"}, "limits": {}}
 
+NEW_TARGET = {"adapter": "mlflow", "model": "bot", "alias": "champion", "to": "7"}
+
 
 def post(client: Any, path: str, body: Any = None, **headers: str) -> Any:
     return client.post(f"/api/v1/{path}", json={} if body is None else body, headers=headers)
@@ -107,6 +109,25 @@ class TestActions:
     def test_are_called_off_by_an_operator(self, server: Any, proposed: Action) -> None:
         answer = post(server.client("operator"), "actions/a-1/cancel", {"reason": "maintenance"})
         assert (answer.json()["state"], answer.json()["reason"]) == ("cancelled", "maintenance")
+
+
+class TestPromotion:
+    def test_is_proposed_by_who_may_act_on_the_record(self, server: Any) -> None:
+        body = {"target": NEW_TARGET, "reason": "held-out loss fell"}
+        assert post(server.client("viewer"), "actions/promote", body).status_code == 403
+        made = post(server.client("operator"), "actions/promote", body)
+        assert (made.status_code, made.json()["kind"], made.json()["state"]) == (201, "promote", "proposed")
+        assert made.json()["audit"]["checkpoint_size"] > 0
+        assert post(server.client("operator"), "actions/promote", body).status_code == 409
+        chain = server.client("viewer").get(f"/api/v1/actions/{made.json()['id']}").json()
+        assert (chain["decision"], chain["incident"]) == (None, None)
+        assert chain["events"][0]["body"]["reason"] == "held-out loss fell"
+
+    def test_needs_a_version_and_a_reason(self, server: Any) -> None:
+        operator = server.client("operator")
+        body = {"target": {**NEW_TARGET, "to": ""}, "reason": "held-out loss fell"}
+        assert post(operator, "actions/promote", body).status_code == 400
+        assert post(operator, "actions/promote", {"target": NEW_TARGET, "reason": ""}).status_code == 400
 
 
 class TestSwitch:

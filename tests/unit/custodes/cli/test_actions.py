@@ -52,6 +52,16 @@ class TestAction:
         run("action", "resume", "--reason", "over", "--everywhere")
         assert run("action", "status").exit_code == 0
 
+    def test_proposes_a_promotion_and_does_not_let_its_author_agree(self, run: Run) -> None:
+        target = [f"--target={name}={value}" for name, value in (("adapter", "mlflow"), ("model", "bot"), ("to", "2"))]
+        asked = run("action", "promote", *target, "--target=alias=champion", "--reason", "held-out loss fell")
+        assert asked.exit_code == 0, asked.output
+        action_id = asked.stdout.partition(":")[0]
+        assert json.loads(run("action", "list", "--json").stdout)["kind"] == "promote"
+        assert isinstance(run("action", "approve", action_id).exception, ConflictError)
+        wrong = run("action", "promote", *target, "--target=alias=champion", "--reason", "x y z", "--verify", "n > 1.0")
+        assert isinstance(wrong.exception, InvalidInputError)
+
     def test_says_that_there_is_no_such_action(self, run: Run) -> None:
         assert isinstance(run("action", "show", "nope").exception, NotFoundError)
 

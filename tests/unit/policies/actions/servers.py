@@ -87,7 +87,7 @@ def _mlflow_error(status: int, code: str, message: str) -> Reply:
 
 
 class MlflowServer(FakeServer):
-    """The model registry's REST API, as MLflow 3.18 answers it."""
+    """The model registry's REST API, as MLflow 3.17 answers it."""
 
     def __init__(self) -> None:
         super().__init__()

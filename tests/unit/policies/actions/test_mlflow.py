@@ -1,7 +1,7 @@
 """The MLflow adapter, by the same tests against the registry in memory and against a real MLflow.
 
 The real one takes a server of its own, so it runs with ``make mlflow``, which installs MLflow into a folder of its own.
-What it answered (3.18.0: all passed) is what the one in memory answers.
+What it answered (3.17.2: all passed) is what the one in memory answers.
 """
 
 from __future__ import annotations
