@@ -50,6 +50,14 @@ class RealMlflow:
         answer = self._client.get("/registered-models/alias", params={"name": model, "alias": alias})
         return str(answer.json()["model_version"]["version"]) if answer.status_code == 200 else None
 
+    def version(self, model: str, version: str) -> dict[str, Any]:
+        answer = self._client.get("/model-versions/get", params={"name": model, "version": version})
+        return dict(answer.raise_for_status().json()["model_version"])
+
+    def artifacts(self, run_id: str, path: str) -> list[str]:
+        answer = self._client.get("/artifacts/list", params={"run_id": run_id, "path": path})
+        return [str(one["path"]) for one in answer.raise_for_status().json()["files"]]
+
     def stop(self) -> None:
         self._client.close()
         self._process.terminate()
