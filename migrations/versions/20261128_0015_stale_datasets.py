@@ -9,8 +9,8 @@ from __future__ import annotations
 import sqlalchemy as sa
 from alembic import op
 
-revision = "20261128_0014"
-down_revision = "20261128_0013"
+revision = "20261128_0015"
+down_revision = "20261128_0014"
 branch_labels = None
 depends_on = None
 
