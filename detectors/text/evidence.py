@@ -129,7 +129,7 @@ def _passages(group: Sequence[Evidence], response: str, exchange: Exchange, supp
     That is, before them, what of the prompt the response repeats and no context holds ("order 4711"); and after them
     amounts that are the same in another unit: the reader cannot know that two weeks are 14 days.
     """
-    words = [content_words(response, claim.sentence.start, claim.sentence.end) for claim in group]
+    words = [claim.content for claim in group]
     budget = PASSAGE_CHARACTERS + FURTHER_SENTENCE_CHARACTERS * (len(group) - 1)
     chosen = choose_passages(words, support, min(budget, MOST_PASSAGE_CHARACTERS))
     converted = [
@@ -188,10 +188,11 @@ def _weigh(window: _Window, lexical: Evidence, tokens: TokenisedText, outputs: F
     missing = _missing(words, lexical)
     suspect = _suspect(words, lexical)
     verdict = _clip(pool_verdict(own)) if len(own) else 0.0
+    around = _mean_of_neighbours(readings)
     features = []
     for place, word in enumerate(words):
         neighbours = [other for other in (place - 1, place + 1) if 0 <= other < len(words)]
-        beside = readings[neighbours].mean(axis=0) if neighbours else readings[place]
+        beside = around[place]
         missing_beside = sum(missing[other][0] for other in neighbours) / len(neighbours) if neighbours else 0.0
         function_word = float(word.text.lower() in FUNCTION_WORDS)
         features.append(
@@ -215,6 +216,16 @@ def _weigh(window: _Window, lexical: Evidence, tokens: TokenisedText, outputs: F
         )
     lexical_features = tuple(float(getattr(lexical, feature)) for feature in FEATURES)
     return SentenceEvidence(lexical, (*lexical_features, verdict, *_summary(own, rarity)), tuple(features))
+
+
+def _mean_of_neighbours(readings: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+    """Return, for each row, the mean of the rows before and after it; a single row stands for itself."""
+    if len(readings) < 2:
+        return readings
+    beside = np.empty_like(readings)
+    beside[1:-1] = (readings[:-2] + readings[2:]) / 2.0
+    beside[0], beside[-1] = readings[1], readings[-2]
+    return beside
 
 
 def _summary(outputs: Floats, rarity: npt.NDArray[np.float64]) -> tuple[float, float, float]:

@@ -86,9 +86,13 @@ def _pieces(context: str) -> Iterator[str]:
 
 @dataclass(frozen=True, slots=True)
 class Evidence:
-    """How far one sentence is covered. Shares are in [0, 1]; ``claims`` counts the words that could be checked."""
+    """How far one sentence is covered. Shares are in [0, 1]; ``claims`` counts the words that could be checked.
+
+    ``content`` are all its content words, those that claim nothing among them.
+    """
 
     sentence: Sentence
+    content: tuple[Word, ...]
     claims: int
     unsupported: tuple[Word, ...]
     word_ranges: tuple[tuple[int, int], ...]
@@ -117,9 +121,10 @@ def weigh_sentence(text: str, sentence: Sentence, support: Support) -> Evidence:
     ``missing_numbers`` and ``missing_names`` saturate: 0 none, 1/2 one, 3/4 two, and so on.
     """
     silent = claimless_ranges(text, sentence.start, sentence.end)
+    content = content_words(text, sentence.start, sentence.end)
     words = [
         word
-        for word in content_words(text, sentence.start, sentence.end)
+        for word in content
         if (word.is_number or text[word.start : word.end].lower() not in TALK_WORDS)
         and not any(start <= word.start < end for start, end in silent)
         and not _is_derived_count(word, support)
@@ -142,6 +147,7 @@ def weigh_sentence(text: str, sentence: Sentence, support: Support) -> Evidence:
     relations = relate(text, sentence, words, support.clauses) if words else Relations()
     return Evidence(
         sentence=sentence,
+        content=tuple(content),
         claims=len(words),
         unsupported=tuple(unsupported),
         word_ranges=tuple((word.start, word.end) for word in words),

@@ -23,7 +23,7 @@ from detectors.text.numbers import (
     tokens_of,
     unit_of,
 )
-from detectors.text.vocabulary import FUNCTION_WORDS, MONTH_KEYS, MONTHS, ORDINALS
+from detectors.text.vocabulary import FUNCTION_WORDS, MONTH_KEYS, MONTHS, ORDINALS, UNIT_ABBREVIATIONS, UNIT_NAMES
 
 REMEMBERED_STEMS: Final = 65_536
 LONGEST_REMEMBERED: Final = 32
@@ -51,6 +51,10 @@ class Word:
     unit: str = ""  # what a number measures
     counted: str = ""  # stem of what a number counts, if it measures nothing
     is_spelled: bool = False  # a number without digits
+
+
+# Only these can name a unit.
+_NAMES_UNITS: Final = frozenset({"cent", *UNIT_NAMES, *UNIT_ABBREVIATIONS})
 
 
 def stem(word: str) -> str:
@@ -140,9 +144,10 @@ def _plain_word(text: str, tokens: Sequence[Token], place: int, start: int) -> l
     """Return the word at ``tokens[place]``, or nothing for a function word."""
     token = tokens[place]
     lower = token.text.lower()
-    unit = unit_of(tokens, place, follows_number=bool(place) and is_figure(tokens[place - 1]))
-    if unit:
-        return [Word(stem(unit), token.start, token.end, False, False)]
+    if lower in _NAMES_UNITS:
+        unit = unit_of(tokens, place, follows_number=bool(place) and is_figure(tokens[place - 1]))
+        if unit:
+            return [Word(stem(unit), token.start, token.end, False, False)]
     if lower in MONTHS:
         return [Word("month-" + MONTHS[lower], token.start, token.end, False, True)]
     if lower in FUNCTION_WORDS or lower.replace("\u2019", "'") in FUNCTION_WORDS:
@@ -165,6 +170,8 @@ def keys_of(words: Iterable[Word]) -> set[str]:
 
 def word_places(word: Word, places: Mapping[str, tuple[int, ...]]) -> set[int]:
     """Return the context sentences that hold a word, in any of its spellings."""
+    if _has_one_key(word):
+        return set(places.get(word.stem, ()))
     found: set[int] = set()
     for alternative in alternatives(word):
         found |= set.intersection(*(set(places.get(key, ())) for key in alternative))
@@ -173,6 +180,8 @@ def word_places(word: Word, places: Mapping[str, tuple[int, ...]]) -> set[int]:
 
 def alternatives(word: Word) -> list[tuple[str, ...]]:
     """Return the keys by which a word can be found; it is found if all keys of one alternative are."""
+    if _has_one_key(word):
+        return [(word.stem,)]
     parts = tuple(stem(part) for part in word.stem.split("-") if part)
     others: list[tuple[str, ...]] = [(reading,) for reading in word.readings]
     others += [(value, stem(unit)) for value, unit in conversions(word.stem, word.unit)] if word.unit else []
@@ -181,7 +190,14 @@ def alternatives(word: Word) -> list[tuple[str, ...]]:
 
 def is_known(word: Word, keys: Container[str]) -> bool:
     """Return whether a word, or all parts of a hyphenated one, occurs among ``keys``."""
-    return any(all(key in keys for key in alternative) for alternative in alternatives(word))
+    if word.stem in keys:
+        return True
+    return not _has_one_key(word) and any(all(key in keys for key in way) for way in alternatives(word))
+
+
+def _has_one_key(word: Word) -> bool:
+    """Return whether a word can be found by its stem alone, as most can."""
+    return not word.readings and not word.unit and "-" not in word.stem
 
 
 def converted_amounts(words: Sequence[Word], keys: Container[str]) -> list[tuple[Word, Word]]:
