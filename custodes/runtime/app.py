@@ -31,6 +31,7 @@ from custodes.kernel.logs import fields, get_logger
 from custodes.kernel.metrics import Metrics
 from custodes.kernel.settings import Settings
 from custodes.runtime.acting import CarryOutActions
+from custodes.runtime.announcing import AnnounceCheckpoints
 from custodes.runtime.auditing import open_audit_log
 from custodes.runtime.drift import DriftHook
 from custodes.runtime.drift_reports import MakeReports
@@ -195,6 +196,7 @@ def _build_jobs(
     evaluate = EvaluatePolicies(database, settings, clock, metrics, owner)
     send = SendWebhooks(database, settings.webhook, secret_box, clock, metrics)
     sequence = SequenceAudit(audit, metrics)
+    announce = AnnounceCheckpoints(database, settings, audit.key, clock, owner)
     act = CarryOutActions(database, settings, secret_box, audit, clock, metrics, owner)
     watch = WatchFairness(database, settings, clock, metrics, owner)
     drift = WatchDrift(database, settings, clock, metrics, owner)
@@ -214,6 +216,7 @@ def _build_jobs(
             Job("outbox-retention", tidy.run, TIDY_EVERY_S),
             Job("actions", act.run, settings.action.poll_s),
             Job("audit", sequence.run, settings.audit.checkpoint_s),
+            Job("audit-announce", announce.run, settings.audit.announce_s),
             Job("gauges", lambda: measure_queues(database, metrics, clock), 5.0),
         ],
         metrics,

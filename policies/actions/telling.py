@@ -18,7 +18,12 @@ from policies.incident_store import find_incident
 from policies.notices import Notice, send_notices
 from policies.tending import escalate
 
-ActionNews = Literal["action.proposed", "action.dispatched", "action.verified"]
+ActionNews = Literal["action.proposed", "action.dispatched", "action.verified", "review.requested"]
+
+
+def news_of_sending(action: Action) -> ActionNews:
+    """Return what is told when an action goes out: a review asks people for something."""
+    return "review.requested" if action.kind == "review" else "action.dispatched"
 
 
 def tell(tx: WriteTx, action: Action, event: ActionNews, console_url: str, now_ns: int) -> int:

@@ -27,7 +27,7 @@ from policies.actions.store import (
     read_left,
     update_action,
 )
-from policies.actions.telling import escalate_incident_of, tell
+from policies.actions.telling import escalate_incident_of, news_of_sending, tell
 from policies.actions.traces import ENGINE, WORKER, leave_trace
 from policies.actions.traffic_store import read_share
 from policies.actions.verification import Look, Measure, look
@@ -205,7 +205,7 @@ class ActionWorker:
             update_action(tx, sent)
             said = {"idempotency_key": sent.idempotency_key, "evidence": sent.evidence_digest}
             leave_trace(tx, sent, "sent", WORKER, now_ns, said)
-            tell(tx, sent, "action.dispatched", self._tools.console_url, now_ns)
+            tell(tx, sent, news_of_sending(sent), self._tools.console_url, now_ns)
             return sent
 
     def _send(self, action: Action, guard: Guard) -> Action | None:

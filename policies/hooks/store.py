@@ -258,6 +258,11 @@ def _retry_ns(message: OutboxMessage, retry: Retry) -> Any:
     )
 
 
+def has_message(tx: ReadTx, message_id: str) -> bool:
+    """Return whether there is a message with this id."""
+    return tx.execute(select(outbox.c.id).where(outbox.c.id == message_id)).first() is not None
+
+
 def list_messages(
     tx: ReadTx, project_id: str, *, incident_id: str | None = None, limit: int = 100
 ) -> list[OutboxMessage]:

@@ -19,6 +19,8 @@ HEADLINES: Mapping[str, str] = {
     "action.proposed": "Action proposed",
     "action.dispatched": "Action sent",
     "action.verified": "Action verified",
+    "review.requested": "Review requested",
+    "audit.checkpoint": "Audit checkpoint",
     TEST_EVENT: "Test message",
 }
 _PLACES = ("service", "environment", "deployment", "model", "outcome")

@@ -17,6 +17,7 @@ from policies.actions.http import JsonClient
 from policies.actions.mlflow import MlflowAdapter
 from policies.actions.store import list_switches
 from policies.actors import Actor
+from policies.hooks.store import list_messages
 from tests.unit.policies.actions.conftest import APPROVER, LOOPBACK, START, Stage
 from tests.unit.policies.actions.servers import MlflowServer
 
@@ -181,6 +182,9 @@ class TestByHand:
         stage.work()
         one = stage.one()
         assert (one.state, one.reason) == ("sent", "waiting for a person to say that it is done")
+        with stage.db.read() as tx:
+            told = [message.event_type for message in reversed(list_messages(tx, "default"))]
+        assert told == ["incident.opened", "action.proposed", "review.requested"]
         finish_by_hand(stage.db, "default", one.id, "done", "looked at forty answers", CAROL, stage.clock())
         stage.work()
         assert stage.one().state == "verifying"

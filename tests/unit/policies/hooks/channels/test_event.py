@@ -52,3 +52,13 @@ def test_an_action_is_told_by_what_it_does(event: Callable[..., Event]) -> None:
         "action.proposed", title=None, summary=None, kind="rollback", to_version="6", reason="tox_p95 is high"
     )
     assert (given.headline, given.title, given.summary) == ("Action proposed", "rollback to 6", "tox_p95 is high")
+
+
+@pytest.mark.parametrize("type", ["review.requested", "audit.checkpoint"])
+def test_what_is_no_incident_is_told_where_messages_are_read_and_not_where_alerts_are_kept(
+    event: Callable[..., Event], type: str
+) -> None:
+    given = event(type, note="custodes/1\n42\nroot")
+    told = {kind for kind in CHANNELS if CHANNELS[kind].format(given, Target("https://a.example/x", OPTIONS, SECRETS))}
+    assert CHANNELS.keys() - told == {"pagerduty", "alertmanager"}
+    assert given.headline.encode() in written("slack", given)
