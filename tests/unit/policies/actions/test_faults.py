@@ -6,7 +6,7 @@ from __future__ import annotations
 import os
 import signal
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing
 from dataclasses import replace
 from functools import partial
@@ -21,6 +21,7 @@ from policies.actions.handling import approve_action
 from policies.actions.http import JsonClient
 from policies.actions.mlflow import MlflowAdapter
 from policies.actions.work import ActionWorker
+from policies.hooks.store import list_messages
 from tests.unit.policies.actions.conftest import APPROVER, LOOPBACK, Clock, Stage
 from tests.unit.policies.actions.faults import FaultyClient, FaultyDatabase, Nth
 from tests.unit.policies.actions.servers import MlflowServer
@@ -119,6 +120,55 @@ class TestKill:
                 break
         assert place >= 15  # Six units of work with three places each, and the calls between them.
 
+    @on_sqlite
+    def test_survives_sigkill_at_every_place_of_planning(
+        self, stage: Stage, registry: MlflowServer, policy_text: str, tmp_path: Path
+    ) -> None:
+        use(stage, registry, lambda name: None)
+        stage.activate(policy_text)
+        stage.fire()
+        places = self.kill_everywhere(stage, registry, tmp_path, self.check_plan)
+        assert places >= 5  # The calls that ask the registry, and the unit of work.
+
+    @on_sqlite
+    def test_survives_sigkill_at_every_place_of_verification(
+        self, approved: Stage, registry: MlflowServer, tmp_path: Path
+    ) -> None:
+        approved.work()
+        approved.clock.forward(10 * 60)
+        approved.serve([0.05] * 60, minutes=5)
+        places = self.kill_everywhere(approved, registry, tmp_path, self.check_end)
+        assert places >= 3
+
+    def kill_everywhere(
+        self, stage: Stage, registry: MlflowServer, folder: Path, check: Callable[[Stage], None]
+    ) -> int:
+        """Kill one round at each of its places, let another process go on, and check; return how many there were."""
+        copies = Copies(stage, registry, folder)
+        try:
+            for place in range(MOST_PLACES):
+                copy, url = copies.make()
+                lived = run_in_child(copy, registry, url, place)
+                copy.clock.forward(120)
+                use(copy, registry, lambda name: None)
+                copy.work()
+                check(copy)
+                assert registry.moves == []
+                if lived:
+                    return place
+        finally:
+            copies.close()
+        raise AssertionError("the round has more places than were tried")
+
+    def check_plan(self, stage: Stage) -> None:
+        check_story(stage, until="proposed", last="planned")
+        assert told(stage, "action.proposed") == 1
+        assert stage.one().to_version == "2"
+
+    def check_end(self, stage: Stage) -> None:
+        check_story(stage)
+        assert told(stage, "action.verified") == 1
+
     @on_postgresql
     def test_survives_one_sigkill_after_the_other(
         self, approved: Stage, registry: MlflowServer, database_url: str
@@ -179,12 +229,18 @@ class TestTwoLeaders:
         ActionWorker(database, stage.tools(), stage.clock).run(lambda tx: check_lease(tx, held))
 
 
-def check_story(stage: Stage, until: str = "helped") -> None:
+def told(stage: Stage, event: str) -> int:
+    """Return how many messages of an event were queued."""
+    with stage.db.read() as tx:
+        return sum(message.event_type == event for message in list_messages(tx, "default"))
+
+
+def check_story(stage: Stage, until: str = "helped", last: str | None = None) -> None:
     """Every step once and in order, whatever was attempted; and the audit log says what the action says."""
     one = stage.one()
     story = stage.story(one.id)
     assert one.state == until
     steps = [kind for kind in story if kind not in ("attempted", "waiting")]
-    assert steps == WHOLE_STORY[: WHOLE_STORY.index(until) + 1]
-    assert "attempted" in story
+    assert steps == WHOLE_STORY[: WHOLE_STORY.index(last or until) + 1]
+    assert ("attempted" in story) is ("sent" in steps)
     assert [leaf["action"] for leaf in stage.leaves()] == [f"action.{kind}" for kind in story]
