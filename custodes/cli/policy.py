@@ -1,7 +1,7 @@
 """``custodes policy``: lint, test, back-test, compare, submit, review and activate policies.
 
-These commands act on the database directly, as the user of the operating system: whoever may open the database may do
-what its roles would forbid, so grant that to few. The REST API names people by their keys.
+Without ``--server`` these commands act on the database directly, as the user of the operating system: whoever may open
+the database may do what its roles would forbid, so grant that to few. The REST API names people by their keys.
 """
 
 from __future__ import annotations
@@ -17,10 +17,10 @@ from collector.rest.parameters import parse_time
 from custodes.cli.backtest_output import print_report, progress_bar
 from custodes.cli.database import open_configured
 from custodes.cli.keys import local_actor
+from custodes.cli.remote import PolicyServer, backtest_there, pick_version
 from custodes.cli.repository import find_origin, policy_files
 from custodes.db import Database
 from custodes.kernel.clock import ns_to_rfc3339, system_clock
-from custodes.kernel.errors import NotFoundError
 from custodes.kernel.settings import load_settings
 from policies.actors import Actor
 from policies.approval_store import Verdict
@@ -40,6 +40,12 @@ _JSON = click.option("--json", "as_json", is_flag=True, help="Print JSON lines."
 _PROJECT = click.option("--project", default="default", show_default=True, help="Project the policy is for.")
 _VERSION = click.option(
     "--version", "version_id", help="The version, or the start of it; without it the newest one that waits for this."
+)
+_SERVER = click.option(
+    "--server", metavar="URL", help="Ask this server, by an API key, in place of the configured database."
+)
+_KEY = click.option(
+    "--key", envvar="CUSTODES_SDK_KEY", help="The key for --server; better in CUSTODES_SDK_KEY than here."
 )
 
 
@@ -100,6 +106,8 @@ def test_command(files: tuple[Path, ...], as_json: bool) -> None:
 @click.option("--attach/--no-attach", default=True, help="Attach the report to a stored version, for its reviewers.")
 @_VERSION
 @_PROJECT
+@_SERVER
+@_KEY
 @click.option("--json", "as_json", is_flag=True, help="Print the report as JSON.")
 def backtest(
     file_or_id: str,
@@ -109,6 +117,8 @@ def backtest(
     attach: bool,
     version_id: str | None,
     project: str,
+    server: str | None,
+    key: str | None,
     as_json: bool,
 ) -> None:
     """Run a policy over stored roll-ups and scores, as if it had been active then.
@@ -117,10 +127,17 @@ def backtest(
     reviewers, and a draft goes into shadow. Exits 1 when a back-test of a version that was evaluated live differs from
     what was recorded.
     """
-    database, now_ns = open_configured(), system_clock()
+    now_ns = system_clock()
     from_ns, to_ns = parse_time("from", start, now_ns), parse_time("to", end, now_ns)
     if from_ns >= to_ns:
         raise click.UsageError("--from must lie before --to")
+    if server is not None:
+        click.echo(f"{server} runs the back-test; a month takes it some seconds", err=True)
+        with PolicyServer(server, key) as policies:
+            span = {"from": ns_to_rfc3339(from_ns), "to": ns_to_rfc3339(to_ns)}
+            _finish(backtest_there(policies, file_or_id, version_id, span, labels_from, attach=attach), as_json)
+        return
+    database = open_configured()
     stored: PolicyVersion | None = None
     if Path(file_or_id).is_file():
         chosen: CompiledPolicy = require_tested(Path(file_or_id).read_text("utf-8"), file_or_id).policy
@@ -129,15 +146,9 @@ def backtest(
         chosen = compile_version(stored)
     with database.read() as tx, progress_bar() as progress:
         report = report_backtest(tx, project, chosen, from_ns, to_ns, labels_from=labels_from, progress=progress)
-    if as_json:
-        click.echo(json.dumps(report))
-    else:
-        print_report(report)
     if stored is not None and attach and stored.state in ("draft", "shadow", "approved"):
         _attach(database, stored, from_ns, to_ns, report, now_ns)
-    if report["recorded"].get("equal") is False:
-        click.echo("this differs from what live evaluation recorded; please report it as a defect", err=True)
-        raise click.exceptions.Exit(1)
+    _finish(report, as_json)
 
 
 @policy.command()
@@ -173,12 +184,20 @@ def diff(file_or_id: str, against: str | None, version_id: str | None, project: 
 @policy.command()
 @click.argument("paths", nargs=-1, required=True, type=click.Path(path_type=Path, exists=True))
 @_PROJECT
-def submit(paths: tuple[Path, ...], project: str) -> None:
+@_SERVER
+@_KEY
+def submit(paths: tuple[Path, ...], project: str, server: str | None, key: str | None) -> None:
     """Store policies as drafts; each must pass lint and its own tests.
 
     A folder stands for every .yaml and .yml file in it. Files of a Git repository are stored with the repository, the
     commit and the path they come from; with local changes they are refused where policies are read-only.
     """
+    if server is not None:
+        with PolicyServer(server, key) as policies:
+            for path in policy_files(paths):
+                made = policies.submit(path.read_text("utf-8"), find_origin(path))
+                _say_submitted(made["id"], made["version"], made["state"])
+        return
     database, review = open_configured(), review_of(load_settings())
     actor = Actor(local_actor(), "author")
     local = Review(review.four_eyes, review.min_shadow_ns, review.read_only, frozenset({actor.name}))
@@ -194,9 +213,7 @@ def submit(paths: tuple[Path, ...], project: str) -> None:
             origin=find_origin(path, must_be_clean=review.read_only),
         )
         stored = change.version
-        click.echo(f"{stored.policy_id} {stored.version} is {stored.state}")
-        if stored.state == "draft":
-            click.echo(f"next: custodes policy backtest {stored.policy_id}")
+        _say_submitted(stored.policy_id, stored.version, stored.state)
 
 
 @policy.command()
@@ -267,26 +284,29 @@ def list_command(project: str) -> None:
         click.echo("no policies yet; store one with: custodes policy submit FILE")
 
 
+def _say_submitted(policy_id: str, version: str, state: str) -> None:
+    click.echo(f"{policy_id} {version} is {state}")
+    if state == "draft":
+        click.echo(f"next: custodes policy backtest {policy_id}")
+
+
+def _finish(report: dict[str, Any], as_json: bool) -> None:
+    """Print a report; exit 1 where it differs from what live evaluation recorded."""
+    if as_json:
+        click.echo(json.dumps(report))
+    else:
+        print_report(report)
+    if report["recorded"].get("equal") is False:
+        click.echo("this differs from what live evaluation recorded; please report it as a defect", err=True)
+        raise click.exceptions.Exit(1)
+
+
 def _choose(
     database: Database, project: str, policy_id: str, version_id: str | None, states: tuple[str, ...]
 ) -> PolicyVersion:
     """Return the version that begins with ``version_id``, or the newest in the first of ``states`` that has any."""
     versions = list_policies(database, project, policy_id=policy_id)
-    if not versions:
-        raise NotFoundError(f"there is no file and no policy {policy_id!r}; see custodes policy list")
-    if version_id is not None:
-        wanted = version_id if version_id.startswith("sha256:") else f"sha256:{version_id}"
-        found = [one for one in versions if one.version.startswith(wanted)]
-        if len(found) != 1:
-            many = "several versions begin" if found else "no version begins"
-            raise NotFoundError(f"{many} with {version_id!r}; see custodes policy list")
-        return found[0]
-    for state in states:
-        if in_state := [one for one in versions if one.state == state]:
-            return in_state[-1]
-    raise NotFoundError(
-        f"no version of {policy_id!r} is {' or '.join(states)}; see custodes policy list, or name one with --version"
-    )
+    return versions[pick_version(policy_id, [(one.version, one.state) for one in versions], version_id, states)]
 
 
 def _attach(
