@@ -266,7 +266,7 @@ class AuditSettings(_Section):
     key_dir: Path | None = Field(default=None, description="Folder with audit-log.key; empty means the data directory.")
     endpoints: tuple[str, ...] = Field(
         default=(),
-        description='Endpoints that get audit.checkpoint, e.g. ["archive"] or ["project/archive"]; none by default.',
+        description='Endpoints that get audit.checkpoint, e.g. ["archive", "project/archive"]; none by default.',
     )
     announce_s: float = Field(default=3600.0, gt=0, description="Seconds between two checkpoints sent to endpoints.")
 
