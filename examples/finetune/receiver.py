@@ -5,7 +5,8 @@
 
 It trains only what it has: an order names a data set by id and hash, and the export has to lie in a folder below
 EXPORTS. An order that comes twice, as they do after a failure, is trained once; what became of it is reported again.
-What is behind ``--`` goes to the trainer, e.g. ``-- --epochs 1``.
+Orders are kept in RUNS, so one that was cut off is begun again at the next start. What is behind ``--`` goes to the
+trainer, e.g. ``-- --epochs 1``.
 """
 
 from __future__ import annotations
@@ -30,12 +31,18 @@ ATTEMPTS = 8
 
 
 class Receiver:
-    """Runs one training at a time."""
+    """Runs one training at a time. A folder below ``out`` holds the order, what became of it, and if that was told."""
 
     def __init__(self, given: argparse.Namespace) -> None:
         self._given = given
         self._signer = Webhook(given.secret_file.read_text().strip())
         self._turn = threading.Lock()
+
+    def resume(self) -> None:
+        """Go on with the orders that were taken and not reported on."""
+        for kept in sorted(self._given.out.glob("*/order.json")):
+            if not kept.with_name("told").exists():
+                self._begin(json.loads(kept.read_text()))
 
     def take(self, headers: dict[str, str], body: bytes) -> int:
         """Return the HTTP status for a message: 401 unsigned, 204 none of ours, 400 unusable, 202 taken."""
@@ -51,18 +58,28 @@ class Receiver:
         is_usable = action.replace("-", "").isalnum() and order.get("callback") == f"{ours}{action}/callback"
         if not is_usable or not target.get("dataset") or not target.get("sha256"):
             return 400
-        threading.Thread(target=self._work, args=(order, action), daemon=True).start()
+        # Kept before it is answered for: nobody sends it again once it was taken.
+        out = self._given.out / action
+        out.mkdir(parents=True, exist_ok=True)
+        _write(out / "order.json", json.dumps(order))
+        self._begin(order)
         return 202
+
+    def _begin(self, order: dict[str, Any]) -> None:
+        threading.Thread(target=self._work, args=(order, order["action_id"]), daemon=True).start()
 
     def _work(self, order: dict[str, Any], action: str) -> None:
         with self._turn:
             out = self._given.out / action
             said = out / "said.json"
             if not said.exists():
-                out.mkdir(parents=True, exist_ok=True)
-                result, detail = self._train(order["target"], action, out)
-                said.write_text(json.dumps({"action_id": action, "result": result, "detail": detail[:500]}))
-            self._report(order["callback"], said.read_bytes())
+                try:
+                    result, detail = self._train(order["target"], action, out)
+                except (OSError, ValueError) as error:
+                    result, detail = "failed", f"the trainer could not be run: {error}"
+                _write(said, json.dumps({"action_id": action, "result": result, "detail": detail[:500]}))
+            if self._report(order["callback"], said.read_bytes()):
+                (out / "told").touch()
 
     def _train(self, target: dict[str, str], action: str, out: Path) -> tuple[str, str]:
         """Return ``done`` or ``failed``, and what there is to say about it."""
@@ -90,8 +107,8 @@ class Receiver:
                 return manifest.parent
         return None
 
-    def _report(self, callback: str, body: bytes) -> None:
-        """Send the callback until the server has taken it, or says that it never will."""
+    def _report(self, callback: str, body: bytes) -> bool:
+        """Send the callback until the server has taken it, or says that it never will; return whether it said so."""
         for attempt in range(ATTEMPTS):
             now, identifier = datetime.now(UTC), f"cb_{time.time_ns()}"
             headers = {
@@ -102,19 +119,28 @@ class Receiver:
             }
             try:
                 with urllib.request.urlopen(urllib.request.Request(callback, body, headers), timeout=30):
-                    return
+                    return True
             except urllib.error.HTTPError as error:
                 if error.code < 500 and error.code != 429:
                     print(f"the callback was refused with {error.code}", file=sys.stderr)
-                    return
+                    return True
             except OSError as error:
                 print(f"the callback did not arrive: {error}", file=sys.stderr)
             time.sleep(2**attempt)
+        return False
+
+
+def _write(path: Path, text: str) -> None:
+    """Write a file whole or not at all."""
+    part = path.with_suffix(".part")
+    part.write_text(text)
+    part.replace(path)
 
 
 def make_server(given: argparse.Namespace) -> ThreadingHTTPServer:
-    """Return the server, listening on loopback."""
+    """Return the server, listening on loopback, at work on what was left over."""
     receiver = Receiver(given)
+    receiver.resume()
 
     class Handler(BaseHTTPRequestHandler):
         timeout = 30

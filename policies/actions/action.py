@@ -64,7 +64,7 @@ ENDED: frozenset[str] = frozenset(state for state, after in STEPS.items() if not
 FAILURES: frozenset[str] = frozenset({"failed", "not_helped"})
 """Ends that count against automation."""
 MAX_REASON_CHARACTERS = 1000
-PROMOTION = "promote"
+PROMOTION = "promotion"
 """What people ask for and policies cannot: another version is to serve."""
 
 

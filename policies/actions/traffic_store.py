@@ -12,6 +12,8 @@ from custodes.db import ReadTx
 from custodes.db.tables import detector, exchange, rollup_minute, score, segment, span
 from custodes.kernel.clock import ns_to_rfc3339
 from custodes.kernel.histogram import Histogram, metric_scale
+from policies.rules.vocabulary import EXCHANGES_METRIC
+from policies.signals import CENSUS_METRIC
 
 _DIMENSIONS = frozenset({"service", "environment", "deployment", "model"})
 MOST_EXCHANGES = 20
@@ -36,7 +38,7 @@ def read_share(
         .select_from(rollup_minute.join(segment, segment.c.id == columns.segment_id))
         .where(
             columns.project_id == project_id,
-            columns.metric == "exchanges",
+            columns.metric == CENSUS_METRIC,
             columns.minute >= from_minute,
             columns.minute < to_minute,
         )
@@ -53,6 +55,7 @@ def read_totals(
 ) -> MetricTotals:
     """Return the sums of one metric over the minutes in [from, to) of the traffic that carries some labels."""
     columns = rollup_minute.c
+    metric = CENSUS_METRIC if metric == EXCHANGES_METRIC else metric
     statement = (
         select(columns.n, columns.not_assessed, columns.hist)
         .select_from(rollup_minute.join(segment, segment.c.id == columns.segment_id))

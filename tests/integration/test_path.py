@@ -19,6 +19,7 @@ from custodes.runtime.demo.script import SERVICES, Turn, play_turn
 from custodes.runtime.demo.seed import SteppedClock
 from custodes.runtime.demo.verifier import WebhookVerifier
 from custodes.runtime.tasks import make_sender
+from policies.actions.traffic_store import read_share, read_totals
 from policies.actors import Actor
 from policies.audit.export import export_bundle
 from policies.audit.keys import load_or_create_key
@@ -179,6 +180,12 @@ class TestPath:
             assert set(tx.execute(select(outbox.c.state)).scalars()) == {"delivered"}
             transitions = [(one.from_state, one.to_state) for one in list_decisions(tx, "default")]
             assert sorted(transitions) == sorted([("ok", "pending"), ("pending", "firing"), ("firing", "ok")])
+            # What actions read of real traffic: every exchange counts in its share, and in counts that verify reads.
+            minutes = (START_NS // MINUTE_NS, path.clock.now_ns // MINUTE_NS)
+            assert read_share(tx, "default", {"service": SERVICES[0].name}, *minutes) == 1.0
+            assert read_share(tx, "default", {"service": "another"}, *minutes) == 0.0
+            totals = read_totals(tx, "default", {}, "exchanges", *minutes)
+            assert totals.n + totals.not_assessed == 7 * 6
         self._scores_and_rollups_agree(path)
         self._log_verifies(path, tmp_path / "bundle")
 

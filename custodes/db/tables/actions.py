@@ -33,7 +33,7 @@ action = Table(
     METADATA,
     Column("id", String(36), primary_key=True),
     Column("project_id", String(64), nullable=False),
-    # rollback | finetune | pause | review | promote
+    # rollback | finetune | pause | review | promotion
     Column("kind", String(16), nullable=False),
     Column("adapter", String(32), nullable=False),
     # What is acted on, across projects: connection and object, e.g. "mlflow/support-bot@champion".

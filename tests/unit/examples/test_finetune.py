@@ -9,6 +9,7 @@ import json
 import sys
 import threading
 from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -176,6 +177,12 @@ def custodes() -> Iterator[Custodes]:
 @pytest.fixture
 def receiver(custodes: Custodes, tmp_path: Path) -> Iterator[str]:
     """A receiver that has no exports."""
+    with receiving(custodes, tmp_path) as url:
+        yield url
+
+
+@contextmanager
+def receiving(custodes: Custodes, tmp_path: Path) -> Iterator[str]:
     (tmp_path / "secret").write_text(SECRET + "\n")
     given = argparse.Namespace(
         secret_file=tmp_path / "secret", custodes=custodes.url, datasets=tmp_path, out=tmp_path / "runs", base=tmp_path,
@@ -221,6 +228,29 @@ class TestReceiver:
         assert send(receiver, order(custodes)) == 202
         assert custodes.arrived.wait(10)
         assert custodes.callbacks == [wanted, wanted]
+
+    def test_goes_on_with_an_order_that_was_cut_off(self, custodes: Custodes, tmp_path: Path) -> None:
+        (tmp_path / "runs" / "a-1").mkdir(parents=True)
+        (tmp_path / "runs" / "a-1" / "order.json").write_text(json.dumps(order(custodes)))
+        with receiving(custodes, tmp_path):
+            assert custodes.arrived.wait(10)
+        assert [one["action_id"] for one in custodes.callbacks] == ["a-1"]
+        # What was told is not told again at the next start.
+        for _ in range(100):
+            if (tmp_path / "runs" / "a-1" / "told").exists():
+                break
+            threading.Event().wait(0.05)
+        with receiving(custodes, tmp_path) as url:
+            assert send(url, order(custodes), kind="incident.opened") == 204
+        assert len(custodes.callbacks) == 1
+
+    def test_says_that_it_cannot_read_what_lies_there(self, receiver: str, custodes: Custodes, tmp_path: Path) -> None:
+        (tmp_path / "broken").mkdir()
+        (tmp_path / "broken" / "manifest.json").write_text("{")
+        assert send(receiver, order(custodes)) == 202
+        assert custodes.arrived.wait(10)
+        assert custodes.callbacks[0]["result"] == "failed"
+        assert "could not be run" in custodes.callbacks[0]["detail"]
 
     def test_takes_no_orders_of_others(self, receiver: str, custodes: Custodes) -> None:
         assert send(receiver, order(custodes), secret="whsec_" + "b3RoZXJz" * 4) == 401

@@ -116,7 +116,7 @@ class TestPromotion:
         body = {"target": NEW_TARGET, "reason": "held-out loss fell"}
         assert post(server.client("viewer"), "actions/promote", body).status_code == 403
         made = post(server.client("operator"), "actions/promote", body)
-        assert (made.status_code, made.json()["kind"], made.json()["state"]) == (201, "promote", "proposed")
+        assert (made.status_code, made.json()["kind"], made.json()["state"]) == (201, "promotion", "proposed")
         assert made.json()["audit"]["checkpoint_size"] > 0
         assert post(server.client("operator"), "actions/promote", body).status_code == 409
         chain = server.client("viewer").get(f"/api/v1/actions/{made.json()['id']}").json()

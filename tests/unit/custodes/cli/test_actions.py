@@ -57,7 +57,7 @@ class TestAction:
         asked = run("action", "promote", *target, "--target=alias=champion", "--reason", "held-out loss fell")
         assert asked.exit_code == 0, asked.output
         action_id = asked.stdout.partition(":")[0]
-        assert json.loads(run("action", "list", "--json").stdout)["kind"] == "promote"
+        assert json.loads(run("action", "list", "--json").stdout)["kind"] == "promotion"
         assert isinstance(run("action", "approve", action_id).exception, ConflictError)
         wrong = run("action", "promote", *target, "--target=alias=champion", "--reason", "x y z", "--verify", "n > 1.0")
         assert isinstance(wrong.exception, InvalidInputError)

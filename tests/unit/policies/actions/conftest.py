@@ -79,7 +79,7 @@ class Stage:
         for minute in range(begin, begin + 7):
             for deployment in deployments:
                 self.traffic(START + minute, "toxicity", [0.95] * 60, deployment=deployment, service=service)
-                self.traffic(START + minute, "exchanges", [1.0] * 60, deployment=deployment, service=service)
+                self.traffic(START + minute, "latency_ms", [1.0] * 60, deployment=deployment, service=service)
             self.tick(minute + 1)
 
     def tick(self, minute: float) -> None:
@@ -119,7 +119,7 @@ class Stage:
         minute = self.clock.now_ns // MINUTE_NS + 1
         for offset in range(minutes):
             self.traffic(minute + offset, "toxicity", values, deployment=deployment)
-            self.traffic(minute + offset, "exchanges", [1.0] * len(values), deployment=deployment)
+            self.traffic(minute + offset, "latency_ms", [1.0] * len(values), deployment=deployment)
         self.clock.now_ns = (minute + minutes) * MINUTE_NS + SECOND_NS
 
 

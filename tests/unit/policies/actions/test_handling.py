@@ -151,7 +151,7 @@ class TestAuto:
     def test_acts_alone_on_a_small_share(self, stage: Stage, registry: MlflowServer, policy_text: str) -> None:
         stage.adapters["mlflow"] = MlflowAdapter(JsonClient(registry.url, LOOPBACK))
         stage.activate(self.make(policy_text))
-        stage.traffic(START, "exchanges", [1.0] * 1000, deployment="other")
+        stage.traffic(START, "latency_ms", [1.0] * 1000, deployment="other")
         stage.fire()
         stage.work()
         assert registry.alias("support-bot", "champion") == "2"

@@ -40,7 +40,7 @@ def propose(stage: Stage, **changes: Any) -> Action:
 def both(stage: Stage) -> tuple[Action, Action]:
     """Return the promotion and the rollback of a story with one of each."""
     found = {one.kind: one for one in stage.actions()}
-    return found["promote"], found["rollback"]
+    return found["promotion"], found["rollback"]
 
 
 def approve(stage: Stage, one: Action, actor: Actor = APPROVER) -> None:
