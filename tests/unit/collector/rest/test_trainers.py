@@ -58,18 +58,57 @@ def exports(local_server: Any, chat: Callable[..., NormalSpan], tmp_path: Path) 
     return {wanted: tmp_path / wanted for wanted in TRL_FORMATS}
 
 
-def test_trl_reads_every_format_and_learns_from_it(exports: dict[Format, Path], tmp_path: Path) -> None:
-    python = os.environ["TEST_FINETUNE_PYTHON"]
-    environment = {**os.environ, "HF_HUB_OFFLINE": "1", "HF_HOME": str(tmp_path / "hf"), "OMP_NUM_THREADS": "1"}
-    environment.pop("PYTHONPATH", None)
+class Programs:
+    """Runs programs in the trainer's environment, with a base model that knows nothing."""
 
-    def run(*words: object) -> str:
-        done = subprocess.run([python, *map(str, words)], env=environment, capture_output=True, text=True, check=False)
-        assert done.returncode == 0, done.stderr[-3000:]
+    def __init__(self, folder: Path) -> None:
+        self._python = os.environ["TEST_FINETUNE_PYTHON"]
+        kept = {name: value for name, value in os.environ.items() if name not in ("PYTHONPATH", "MLFLOW_TRACKING_URI")}
+        self._environment = {**kept, "HF_HUB_OFFLINE": "1", "HF_HOME": str(folder / "hf"), "OMP_NUM_THREADS": "1"}
+        self.base = folder / "base"
+        self.run("examples/finetune/tiny.py", self.base)
+
+    def run(self, program: str, *words: object, code: int = 0) -> str:
+        command = [self._python, str(ROOT / program), *map(str, words)]
+        done = subprocess.run(command, env=self._environment, capture_output=True, text=True, check=False)
+        assert done.returncode == code, done.stderr[-3000:]
         return done.stdout
 
-    run(ROOT / "examples" / "finetune" / "tiny.py", tmp_path / "base")
-    lines = run(ROOT / "tests" / "read_exports.py", tmp_path / "base", *exports.values()).splitlines()
+    def train(self, export: Path, out: Path, *words: object, code: int = 0) -> dict[str, Any]:
+        """Train on an export from which nobody was erased, and return the record."""
+        status = out.with_suffix(".json")
+        status.write_text(json.dumps({**json.loads((export / "manifest.json").read_text()), "stale": None}))
+        given = (export, "--out", out, "--base", self.base, "--status", status, *words)
+        self.run("examples/finetune/train.py", *given, code=code)
+        record: dict[str, Any] = json.loads((out / "training.json").read_text())
+        return record
+
+
+@pytest.fixture
+def programs(tmp_path: Path) -> Programs:
+    return Programs(tmp_path)
+
+
+def test_the_trainer_gives_the_same_adapter_again_and_none_that_is_no_better(
+    exports: dict[Format, Path], programs: Programs, tmp_path: Path
+) -> None:
+    export = exports["trl-prompt-completion"]
+    first = programs.train(export, tmp_path / "a", "--learning-rate", 0.01)
+    again = programs.train(export, tmp_path / "b", "--learning-rate", 0.01)
+    assert first["adapter"] == again["adapter"]
+    assert first["heldout"] == again["heldout"]
+    assert first["heldout"]["better"] is True
+    assert (tmp_path / "a" / first["adapter"]["file"]).stat().st_size > 1000
+    other = programs.train(export, tmp_path / "c", "--learning-rate", 0.01, "--seed", 1)
+    assert other["adapter"]["sha256"] != first["adapter"]["sha256"]
+    # One that learned nothing is on record, and the exit code keeps it from being reported as done.
+    idle = programs.train(export, tmp_path / "d", "--learning-rate", 0, code=1)
+    assert idle["heldout"]["base"] == idle["heldout"]["adapter"]
+    assert idle["heldout"]["better"] is False
+
+
+def test_trl_reads_every_format_and_learns_from_it(exports: dict[Format, Path], programs: Programs) -> None:
+    lines = programs.run("tests/read_exports.py", programs.base, *exports.values()).splitlines()
     told = [json.loads(line.removeprefix("export: ")) for line in lines if line.startswith("export: ")]
     supervised, preference, unpaired = told
 
