@@ -10,6 +10,7 @@ import random
 import tempfile
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 from bench.measurement import Measurement
@@ -79,7 +80,7 @@ def measure() -> list[Measurement]:
             steps = DAYS * 24 * 60 * GROUPS
             spike_s, spike_cpu_s = _time(lambda: _run(database, _compile(_SPIKE.format(id="spike", line="0.5"))))
             several_s, several_cpu_s = _time(lambda: _run(database, _compile(_SLOW_PATH)))
-            first_s, later_s = _tick_many(database)
+            first, later = _tick_many(database)
         finally:
             database.dispose()
     return [
@@ -88,8 +89,10 @@ def measure() -> list[Measurement]:
         Measurement("  evaluations", steps / spike_s, "/s"),
         Measurement("four signals of two metrics, and a division (through CEL)", several_s, "s"),
         Measurement("  of that processor time", several_cpu_s, "s"),
-        Measurement(f"first tick with {POLICIES:,} policies (compiles them)", first_s, "s"),
-        Measurement(f"later ticks with {POLICIES:,} policies of {GROUPS} groups", later_s, "s"),
+        Measurement(f"first tick with {POLICIES:,} policies (compiles them)", first[0], "s"),
+        Measurement("  of that processor time", first[1], "s"),
+        Measurement(f"later ticks with {POLICIES:,} policies of {GROUPS} groups", later[0], "s"),
+        Measurement("  of that processor time", later[1], "s"),
     ]
 
 
@@ -144,8 +147,8 @@ def _time(work: Callable[[], None]) -> tuple[float, float]:
     return time.perf_counter() - began, time.process_time() - began_cpu
 
 
-def _tick_many(database: Database) -> tuple[float, float]:
-    """Return the seconds of the first tick with many policies, and the median of three further ones."""
+def _tick_many(database: Database) -> tuple[tuple[float, float], tuple[float, float]]:
+    """Return wall and processor seconds of the first tick with many policies, and the median of three further ones."""
     now_ns = (START + DAYS * 1440 - 10) * MINUTE_NS
     with database.write() as tx:
         tx.execute_many(
@@ -165,11 +168,11 @@ def _tick_many(database: Database) -> tuple[float, float]:
             ],
         )
     evaluator = Evaluator(database, Conduct("http://console.bench"))
-    taken = []
-    for minute in range(4):
-        began = time.perf_counter()
-        report = evaluator.tick(now_ns + minute * MINUTE_NS)
-        taken.append(time.perf_counter() - began)
-        if report.policies != POLICIES or report.failures:
-            raise RuntimeError(f"{report.policies} of {POLICIES} policies were evaluated: {report.failures[:1]}")
+    taken = [_time(partial(_tick, evaluator, now_ns + minute * MINUTE_NS)) for minute in range(4)]
     return taken[0], sorted(taken[1:])[1]
+
+
+def _tick(evaluator: Evaluator, now_ns: int) -> None:
+    report = evaluator.tick(now_ns)
+    if report.policies != POLICIES or report.failures:
+        raise RuntimeError(f"{report.policies} of {POLICIES} policies were evaluated: {report.failures[:1]}")

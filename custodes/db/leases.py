@@ -48,6 +48,13 @@ def check_lease(tx: WriteTx, held: Lease) -> None:
         raise ConflictError(f"the lease {held.name!r} went to another process; this one stops acting on it")
 
 
+def renew_lease(tx: WriteTx, held: Lease, *, now_ns: int, ttl_ns: int) -> None:
+    """Check as :func:`check_lease` does, and let the lease last from ``now_ns`` on: for work in many commits."""
+    check_lease(tx, held)
+    here = (lease.c.name == held.name, lease.c.until_ns < now_ns + ttl_ns)
+    tx.execute(update(lease).where(*here).values(until_ns=now_ns + ttl_ns))
+
+
 def release_lease(tx: WriteTx, held: Lease) -> None:
     """Give the lease back early, if it is still ours."""
     tx.execute(

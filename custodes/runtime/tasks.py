@@ -7,7 +7,7 @@ from dataclasses import replace
 from sqlalchemy import func, select
 
 from custodes.db import Database
-from custodes.db.leases import acquire_lease, check_lease
+from custodes.db.leases import acquire_lease, renew_lease
 from custodes.db.rollup_versions import read_policy_clock
 from custodes.db.tables import audit_intake, outbox
 from custodes.kernel.clock import MINUTE_NS, SECOND_NS, Clock, ns_to_minute
@@ -71,7 +71,10 @@ class EvaluatePolicies:
             held = acquire_lease(tx, "policy-engine", self._owner, now_ns=self._clock(), ttl_ns=self._ttl_ns)
         if held is None:
             return False
-        report = self._evaluator.tick(now_ns, guard=lambda tx: check_lease(tx, held))
+        # Renewed in every unit of work: with thousands of policies a tick takes longer than the lease lasts.
+        report = self._evaluator.tick(
+            now_ns, guard=lambda tx: renew_lease(tx, held, now_ns=self._clock(), ttl_ns=self._ttl_ns)
+        )
         count = self._metrics.evaluations
         count.labels(outcome="evaluated").inc(report.groups)
         count.labels(outcome="no_data").inc(report.no_data)

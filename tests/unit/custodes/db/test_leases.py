@@ -7,7 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from custodes.db import Database
-from custodes.db.leases import Lease, acquire_lease, check_lease, release_lease
+from custodes.db.leases import Lease, acquire_lease, check_lease, release_lease, renew_lease
 from custodes.kernel.errors import ConflictError
 
 TTL_NS = 100
@@ -75,6 +75,30 @@ class TestCheckLease:
     def test_it_stops_a_holder_of_a_lease_that_never_was(self, database: Database) -> None:
         with pytest.raises(ConflictError), database.write() as tx:
             check_lease(tx, Lease("nothing", "a", 1, 1))
+
+
+class TestRenewLease:
+    def test_it_lets_long_work_keep_the_lease(self, database: Database) -> None:
+        held = take(database, "a", 1000)
+        with database.write() as tx:
+            renew_lease(tx, held, now_ns=held.until_ns - 1, ttl_ns=500)
+        assert acquire(database, "b", held.until_ns + 400) is None
+        with database.write() as tx:
+            check_lease(tx, held)
+        assert take(database, "b", held.until_ns + 500).token == 2
+
+    def test_it_makes_no_lease_shorter(self, database: Database) -> None:
+        held = take(database, "a", 1000)
+        with database.write() as tx:
+            renew_lease(tx, held, now_ns=1000, ttl_ns=1)
+        assert acquire(database, "b", held.until_ns - 1) is None
+
+    def test_it_stops_a_holder_that_was_replaced(self, database: Database) -> None:
+        late = take(database, "a", 1000)
+        successor = take(database, "b", 2000)
+        with pytest.raises(ConflictError), database.write() as tx:
+            renew_lease(tx, late, now_ns=9000, ttl_ns=9000)
+        assert take(database, "c", successor.until_ns).token == 3
 
 
 class TestReleaseLease:
