@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from sqlalchemy import bindparam, delete, select, tuple_, update
+from sqlalchemy import bindparam, delete, select, update
 
 from collector.arrivals import SPAN_COLUMNS, Arrival
 from custodes.db.database import WriteTx
+from custodes.db.keys import is_one_of
 from custodes.db.tables import CONTENT_OF_SPAN, content_block, exchange, span
 from custodes.kernel.ids import RowIds
 
@@ -85,7 +86,7 @@ def _replace_poorer(tx: WriteTx, known: Sequence[Arrival], blocks: Mapping[Block
     for start in range(0, len(keys), _CHUNK):
         # Locked in key order, so that two writers that replace the same spans wait rather than deadlock.
         statement = select(span.c.id, span.c.content_id, *columns, span.c.completeness).where(
-            tuple_(*columns).in_(keys[start : start + _CHUNK])
+            is_one_of(columns, keys[start : start + _CHUNK])
         )
         for row in tx.execute(statement.order_by(*columns).with_for_update()):
             arrival = by_key[row.project_id, row.trace_id, row.span_id]
@@ -125,7 +126,7 @@ def _drop_unused_blocks(tx: WriteTx, replaced: Sequence[Arrival], left: Sequence
     columns = (span.c.project_id, span.c.trace_id)
     needed: set[int] = set()
     for start in range(0, len(traces), _CHUNK):
-        statement = select(CONTENT_OF_SPAN).where(tuple_(*columns).in_(traces[start : start + _CHUNK]))
+        statement = select(CONTENT_OF_SPAN).where(is_one_of(columns, traces[start : start + _CHUNK]))
         needed.update(tx.execute(statement).scalars())
     unused = sorted(set(left) - needed)
     for start in range(0, len(unused), _CHUNK):

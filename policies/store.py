@@ -7,9 +7,10 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 import orjson
-from sqlalchemy import Row, and_, delete, insert, or_, select, tuple_, update
+from sqlalchemy import Row, and_, delete, insert, or_, select, update
 
 from custodes.db import ReadTx, WriteTx
+from custodes.db.keys import is_one_of
 from custodes.db.tables import policy_state, policy_tally, policy_version
 from custodes.kernel.errors import ConflictError, NotFoundError
 from policies.engine.state import GroupState, json_to_state, state_to_json
@@ -196,7 +197,7 @@ def load_versions(tx: ReadTx, keys: Collection[VersionKey], *, lock: bool = Fals
     ordered = sorted(keys)
     found = []
     for start in range(0, len(ordered), _CHUNK):
-        statement = select(policy_version).where(tuple_(*columns).in_(ordered[start : start + _CHUNK]))
+        statement = select(policy_version).where(is_one_of(columns, ordered[start : start + _CHUNK]))
         statement = statement.order_by(*columns)
         rows = tx.execute(statement.with_for_update() if lock else statement)
         found += [_row_to_version(row) for row in rows]
@@ -223,7 +224,7 @@ def mark_evaluated(tx: WriteTx, keys: Sequence[VersionKey], at_ns: int) -> None:
     columns = (policy_version.c.project_id, policy_version.c.policy_id, policy_version.c.version)
     for start in range(0, len(keys), _CHUNK):
         part = list(keys[start : start + _CHUNK])
-        tx.execute(update(policy_version).where(tuple_(*columns).in_(part)).values(evaluated_ns=at_ns))
+        tx.execute(update(policy_version).where(is_one_of(columns, part)).values(evaluated_ns=at_ns))
 
 
 def _is_version(project_id: str, policy_id: str, version: str) -> Any:
@@ -269,7 +270,7 @@ def list_states_of(tx: ReadTx, keys: Collection[VersionKey]) -> dict[VersionKey,
     ordered = sorted(keys)
     found: dict[VersionKey, list[StoredState]] = {key: [] for key in ordered}
     for start in range(0, len(ordered), _CHUNK):
-        statement = select(policy_state).where(tuple_(*place).in_(ordered[start : start + _CHUNK]))
+        statement = select(policy_state).where(is_one_of(place, ordered[start : start + _CHUNK]))
         for row in tx.execute(statement.order_by(*place, columns.group_key)):
             found[row.project_id, row.policy_id, row.version].append(_row_to_state(row))
     return found

@@ -12,9 +12,10 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import and_, delete, select, tuple_, update
+from sqlalchemy import and_, delete, select, update
 
 from custodes.db.database import WriteTx
+from custodes.db.keys import is_one_of
 from custodes.db.rollup_versions import keep_versions
 from custodes.db.tables import exchange, rollup_minute, score, span
 from custodes.kernel.histogram import Histogram, metric_scale, value_to_bin
@@ -188,7 +189,7 @@ def _lock_rows(tx: WriteTx, keys: list[RollupKey]) -> dict[RollupKey, Any]:
     )
     for start in range(0, len(keys), 200):
         wanted = [(k.project, k.minute, k.segment_id, k.metric) for k in keys[start : start + 200]]
-        statement = select(rollup_minute).where(tuple_(*columns).in_(wanted)).order_by(*columns).with_for_update()
+        statement = select(rollup_minute).where(is_one_of(columns, wanted)).order_by(*columns).with_for_update()
         for row in tx.execute(statement):
             stored[RollupKey(row.project_id, row.minute, row.segment_id, row.metric)] = row
     return stored

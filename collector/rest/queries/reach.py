@@ -12,9 +12,10 @@ from functools import lru_cache
 from typing import Any
 
 import orjson
-from sqlalchemy import or_, select, tuple_
+from sqlalchemy import or_, select
 
 from custodes.db import ReadTx
+from custodes.db.keys import is_one_of
 from custodes.db.segments import Segment
 from custodes.db.tables import incident, policy_version
 from custodes.kernel.clock import HOUR_NS, MINUTE_NS
@@ -136,6 +137,6 @@ def _load_policies(tx: ReadTx, project: str, wanted: set[tuple[str, str]]) -> di
         return {}
     columns = policy_version.c
     statement = select(columns.policy_id, columns.version, columns.source).where(
-        columns.project_id == project, tuple_(columns.policy_id, columns.version).in_(sorted(wanted))
+        columns.project_id == project, is_one_of((columns.policy_id, columns.version), sorted(wanted), leading=1)
     )
     return {(row.policy_id, row.version): source_to_reach(row.source) for row in tx.execute(statement)}
