@@ -20,13 +20,14 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import bindparam, insert, select, tuple_, update
+from sqlalchemy import bindparam, insert, select, update
 
 from collector.arrivals import fit_text
 from collector.content import Contents, PackedContents
 from collector.content.body import to_json
 from collector.dialects.events import GenAiEvent, lacks_text
 from custodes.db.database import ReadTx, WriteTx
+from custodes.db.keys import is_one_of
 from custodes.db.tables import CONTENT_OF_SPAN, content_block, exchange, genai_event, ingest_batch, span
 
 _CHUNK = 500
@@ -130,7 +131,7 @@ def queue_exchanges(
     keys = sorted({one.key for one in events if one.event.sides})
     columns = genai_event.c
     for start in range(0, len(keys), _CHUNK):
-        wanted = tuple_(columns.trace_id, columns.span_id, columns.digest).in_(keys[start : start + _CHUNK])
+        wanted = is_one_of((columns.trace_id, columns.span_id, columns.digest), keys[start : start + _CHUNK], leading=1)
         statement = select(columns.id, columns.trace_id, columns.span_id).where(
             columns.project_id == project, wanted, columns.joined.is_(False)
         )
@@ -163,7 +164,7 @@ def read_events(
     wanted = sorted(set(keys))
     columns = genai_event.c
     for start in range(0, len(wanted), _CHUNK):
-        chosen = tuple_(columns.trace_id, columns.span_id).in_(wanted[start : start + _CHUNK])
+        chosen = is_one_of((columns.trace_id, columns.span_id), wanted[start : start + _CHUNK], leading=1)
         _collect(tx, contents, project, chosen, found)
     return found
 
@@ -220,7 +221,7 @@ def _silent_exchanges(tx: WriteTx, contents: Contents, project: str, keys: Seque
             .join(content_block, content_block.c.id == CONTENT_OF_SPAN)
             .where(
                 span.c.project_id == project,
-                tuple_(span.c.trace_id, span.c.span_id).in_(keys[start : start + _CHUNK]),
+                is_one_of((span.c.trace_id, span.c.span_id), keys[start : start + _CHUNK], leading=1),
             )
         )
         rows = tx.execute(statement).all()
