@@ -167,7 +167,8 @@ def source_to_json(source: Mapping[str, Any]) -> dict[str, Any]:
     if source["kind"] == "period":
         return {"kind": "period", "from": ns_to_rfc3339(source["from_ns"]), "to": ns_to_rfc3339(source["to_ns"])}
     if source["kind"] == "pinned":
-        return {"kind": "pinned", "exchanges": len(source["spans"])}
+        named = {"dataset": source["dataset"]} if "dataset" in source else {}
+        return {"kind": "pinned", "exchanges": len(source["spans"]), **named}
     return {"kind": "first", "exchanges": source["exchanges"]}
 
 

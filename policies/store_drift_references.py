@@ -26,7 +26,8 @@ class DriftReference:
     """One version of what is usual for a deployment.
 
     ``source`` is ``{"kind": "first", "exchanges"}``, or ``{"kind": "period", "from_ns", "to_ns", "exchanges"}``, or
-    ``{"kind": "pinned", "spans", "exchanges"}``; ``exchanges`` are those it is learned from where nothing else counts.
+    ``{"kind": "pinned", "spans", "exchanges"}``, with ``"dataset"`` where one named them; ``exchanges`` are those it is
+    learned from where nothing else counts.
     """
 
     id: str
@@ -164,16 +165,16 @@ def count_period(tx: ReadTx, place: DriftPlace, from_ns: int, to_ns: int) -> int
 
 def find_span_rows(tx: ReadTx, project_id: str, exchange_ids: Sequence[str]) -> dict[str, int]:
     """Return the span rows of exchanges (hex of trace and span id) that the project has."""
-    wanted = {bytes.fromhex(one[32:]): one for one in exchange_ids}
+    names = frozenset(exchange_ids)
     found: dict[str, int] = {}
-    spans = sorted(wanted)
+    spans = sorted({bytes.fromhex(one[32:]) for one in names})
     for start in range(0, len(spans), _CHUNK):
         statement = select(span.c.id, span.c.trace_id, span.c.span_id).where(
             span.c.project_id == project_id, span.c.span_id.in_(spans[start : start + _CHUNK])
         )
         for row in tx.execute(statement):
             name = row.trace_id.hex() + row.span_id.hex()
-            if name in exchange_ids:
+            if name in names:
                 found[name] = row.id
     return found
 

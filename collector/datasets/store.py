@@ -156,6 +156,17 @@ def list_datasets(tx: ReadTx, project: str, *, dataset_id: str | None = None, li
     return [orjson.loads(row.manifest) | {"stale": _to_stale(row.erased_ns)} for row in rows]
 
 
+def read_members(tx: ReadTx, project: str, dataset_id: str) -> list[str]:
+    """Return the ids of the exchanges in a project's data set, in the order of its rows; none without such a set."""
+    statement = (
+        select(dataset_row.c.trace_id, dataset_row.c.span_id)
+        .join(dataset, dataset.c.id == dataset_row.c.dataset_id)
+        .where(dataset.c.project_id == project, dataset.c.id == dataset_id)
+        .order_by(dataset_row.c.n)
+    )
+    return [row.trace_id.hex() + row.span_id.hex() for row in tx.execute(statement)]
+
+
 def _to_stale(erased_ns: int | None) -> dict[str, Any] | None:
     if erased_ns is None:
         return None

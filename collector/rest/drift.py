@@ -10,6 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from starlette.responses import Response
 
 from collector.auth import Principal
+from collector.datasets.store import read_members
 from collector.rest.dependencies import (
     Approver,
     Expected,
@@ -36,6 +37,7 @@ from collector.rest.queries.drift import (
 )
 from collector.rest.strict import confirm, require_log
 from collector.services import Services
+from custodes.db import ReadTx
 from custodes.kernel.clock import DAY_NS
 from custodes.kernel.errors import InvalidInputError
 from custodes.kernel.ids import new_uuid7
@@ -91,13 +93,14 @@ class ReportQuery(Query):
 
 
 class Source(BaseModel):
-    """What is to count as usual: the next exchanges, those of a period, or a pinned data set of exchanges."""
+    """What is to count as usual: the next exchanges, those of a period, or pinned ones, by ids or by a data set."""
 
     model_config = ConfigDict(extra="forbid", populate_by_name=True)
     kind: Literal["first", "period", "pinned"] = "first"
     begins: str | None = Field(default=None, alias="from", max_length=64)
     ends: str | None = Field(default=None, alias="to", max_length=64)
     exchanges: list[Annotated[str, Field(pattern="^[0-9a-f]{48}$")]] | None = Field(default=None, max_length=12_288)
+    dataset: Name | None = None
 
 
 class NewReference(BaseModel):
@@ -229,16 +232,25 @@ def get_report(report_id: str, form: Literal["html", "json"], caller: Reader, se
     return Response(content, media_type="text/html" if form == "html" else "application/json", headers=headers)
 
 
+def _read_pinned(tx: ReadTx, project: str, asked: Source) -> dict[str, Any]:
+    if asked.dataset is None:
+        return {"kind": "pinned", "spans": pin_exchanges(tx, project, asked.exchanges or [])}
+    members = read_members(tx, project, asked.dataset)
+    if not members:
+        raise InvalidInputError(f"there is no data set {asked.dataset} with exchanges")
+    return {"kind": "pinned", "spans": pin_exchanges(tx, project, members), "dataset": asked.dataset}
+
+
 def _read_source(services: Services, caller: Principal, asked: Source) -> dict[str, Any]:
     exchanges = services.settings.drift.reference_exchanges
     if asked.kind != "period" and (asked.begins is not None or asked.ends is not None):
         raise InvalidInputError("from and to go with kind: period")
-    if (asked.kind == "pinned") != (asked.exchanges is not None):
-        raise InvalidInputError("kind: pinned needs exchanges, and nothing else has them")
+    given = sum(one is not None for one in (asked.exchanges, asked.dataset))
+    if given != (1 if asked.kind == "pinned" else 0):
+        raise InvalidInputError("kind: pinned needs exchanges or a dataset, and nothing else has them")
     if asked.kind == "pinned":
         with services.db.read() as tx:
-            spans = pin_exchanges(tx, caller.project, asked.exchanges or [])
-        return {"kind": "pinned", "spans": spans, "exchanges": exchanges}
+            return {**_read_pinned(tx, caller.project, asked), "exchanges": exchanges}
     if asked.kind == "period":
         now_ns = services.clock()
         if asked.begins is None:

@@ -72,6 +72,11 @@ class DriftSettings(Section):
     report_every_h: float = Field(
         default=0.0, ge=0, description="Hours between Evidently reports of each deployment; 0 makes none on schedule."
     )
+    keep_days: int = Field(
+        default=400,
+        ge=1,
+        description="Days for which courses, drift that is over, its reports and replaced references are kept.",
+    )
     report_exchanges: int = Field(
         default=500, ge=64, le=10_000, description="Exchanges sampled for each side of an Evidently report."
     )

@@ -12,7 +12,7 @@ from typing import Final
 
 from custodes.db import Database
 from custodes.db.leases import Lease, acquire_lease, check_lease
-from custodes.kernel.clock import SECOND_NS, Clock
+from custodes.kernel.clock import DAY_NS, HOUR_NS, SECOND_NS, Clock, ns_to_minute
 from custodes.kernel.logs import fields, get_logger
 from custodes.kernel.metrics import Metrics
 from custodes.kernel.settings import Settings
@@ -21,6 +21,13 @@ from custodes.runtime.drift_references import fit_learner
 from custodes.runtime.drift_stories import MOST_EXPLAINED, tell_story
 from custodes.runtime.drift_streams import is_embedded
 from custodes.runtime.store_drift import hold_place
+from custodes.runtime.store_drift_retention import (
+    delete_course,
+    delete_ended,
+    delete_replaced_fits,
+    delete_reports,
+    list_monitor_numbers,
+)
 from custodes.runtime.store_drift_watch import (
     Learner,
     StoredEpisode,
@@ -39,6 +46,8 @@ log = get_logger("drift")
 LEASE: Final = "drift-watch"
 QUIET_EXCHANGES: Final = 1_000
 """Exchanges without an alarm after which an episode is over, unless it took longer to be found."""
+FORGET_EVERY_NS: Final = HOUR_NS
+"""How often what is older than is kept is looked for."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +73,7 @@ class WatchDrift:
         self._unfit: dict[int, int] = {}
         # How many exchanges each place had when it was last pruned here.
         self._pruned: dict[int, int] = {}
+        self._forgot_ns: int | None = None
 
     def run(self) -> None:
         """Look once at the present, or do nothing while another process leads."""
@@ -91,6 +101,7 @@ class WatchDrift:
                 self._tell_anew(episode, held)
         ended = self._end_quiet(standing, held, now_ns)
         self._prune(held)
+        self._forget(held, now_ns)
         with self._database.read() as tx:
             self._metrics.drift_standing.set(count_standing(tx))
         return DriftReport(fitted, len(untold), ended)
@@ -145,6 +156,23 @@ class WatchDrift:
                 if place is not None:
                     prune_chunks(tx, place, MOST_EXPLAINED)
             self._pruned[place_id] = seen
+
+    def _forget(self, held: Lease, now_ns: int) -> None:
+        """Forget what is older than is kept, once an hour, in small units of work."""
+        if self._forgot_ns is not None and now_ns - self._forgot_ns < FORGET_EVERY_NS:
+            return
+        until_ns = now_ns - self._settings.drift.keep_days * DAY_NS
+        with self._database.read() as tx:
+            monitors = list_monitor_numbers(tx)
+        for monitor in monitors:
+            with self._database.write() as tx:
+                check_lease(tx, held)
+                delete_course(tx, monitor, ns_to_minute(until_ns))
+        for delete in (delete_ended, delete_reports, delete_replaced_fits):
+            with self._database.write() as tx:
+                check_lease(tx, held)
+                delete(tx, until_ns)
+        self._forgot_ns = now_ns
 
 
 def has_grown(episode: StoredEpisode) -> bool:

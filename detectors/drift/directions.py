@@ -12,7 +12,7 @@ Weights are rounded to whole numbers, so that scores are exact and do not depend
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Final, Literal
+from typing import Any, Final, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -22,6 +22,8 @@ from detectors.drift.reference import BINS, Reference
 from detectors.drift.whole import LARGEST
 
 FloatArray = npt.NDArray[np.float64]
+# Bytes are kept in float32, all else in float64.
+Rows = npt.NDArray[np.floating[Any]]
 Learner = Literal["whole", "witness", "classifier"]
 
 # Those that follow the stream; the classifier, which needs coordinates only, explains alarms.
@@ -42,7 +44,7 @@ class Direction:
     centre: float
     deviation: float
 
-    def standard_scores(self, inputs: FloatArray) -> FloatArray:
+    def standard_scores(self, inputs: Rows) -> FloatArray:
         """Return scores (n,) of rows (n, inputs): about mean 0 and deviation 1 for usual traffic, higher for new."""
         scores: FloatArray = (inputs @ self.weights - self.centre) / self.deviation
         return scores
@@ -56,7 +58,7 @@ class Directions:
     centres: FloatArray
     deviations: FloatArray
 
-    def standard_scores(self, inputs: FloatArray) -> FloatArray:
+    def standard_scores(self, inputs: Rows) -> FloatArray:
         """Return scores (n, m) of rows (n, inputs)."""
         scores: FloatArray = (inputs @ self.weights.T - self.centres) / self.deviations
         return scores
@@ -93,13 +95,17 @@ class Teacher:
     def __init__(self, reference: Reference) -> None:
         features = reference.features
         self.taught = {"classifier": reference.taught, "witness": features.apply(reference.taught)}
-        self.held = {
+        self.held: dict[Learner, Rows] = {
             "classifier": reference.held,
             "witness": features.apply(reference.held),
             # Bytes and their products with bytes are exact in float32, at half the time and memory.
             "whole": reference.held_whole.astype(np.float32),
         }
-        self.means = {name: rows.mean(axis=0) for name, rows in self.taught.items()} | {"whole": reference.whole.mean}
+        self.means: dict[Learner, FloatArray] = {
+            "classifier": self.taught["classifier"].mean(axis=0),
+            "witness": self.taught["witness"].mean(axis=0),
+            "whole": reference.whole.mean,
+        }
         self.rows = len(reference.taught)
         self._whole = reference.whole
         centred = reference.taught - self.means["classifier"]

@@ -27,7 +27,7 @@ from typing import Any, Final
 import numpy as np
 import numpy.typing as npt
 
-from detectors.drift.directions import LEARNERS, Directions, Teacher
+from detectors.drift.directions import LEARNERS, Directions, Rows, Teacher
 from detectors.drift.restarts import RestartedWealth
 
 FloatArray = npt.NDArray[np.float64]
@@ -95,7 +95,7 @@ class FreshBets:
         """How many more exchanges complete the group."""
         return GROUP - self.count % GROUP
 
-    def advance(self, inputs: tuple[FloatArray, ...], numbers: npt.NDArray[np.int64]) -> None:
+    def advance(self, inputs: tuple[Rows, ...], numbers: npt.NDArray[np.int64]) -> None:
         """Take in at most ``room()`` exchanges: rows for each learner, and their numbers in the stream."""
         if self._recent_counts[0] > 0.0:
             directions = self._directions or self._learn()
@@ -141,7 +141,7 @@ class FreshBets:
             self._paid = self._functions(self._directions, fresh).sum(axis=0)
         return self._directions
 
-    def _functions(self, directions: list[Directions], inputs: tuple[FloatArray, ...]) -> FloatArray:
+    def _functions(self, directions: list[Directions], inputs: tuple[Rows, ...]) -> FloatArray:
         """Return ``(n, bets)`` positive values of every bet's function."""
         scores = np.concatenate(
             [one.standard_scores(rows) for one, rows in zip(directions, inputs, strict=True)], axis=1

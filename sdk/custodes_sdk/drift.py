@@ -57,7 +57,8 @@ class DriftCalls(ReviewCalls):
         """Say that a change is expected; it counts as usual once somebody else approves.
 
         ``source`` is ``{"kind": "first"}`` (the next exchanges, the default), ``{"kind": "period", "from": …,
-        "to": …}`` or ``{"kind": "pinned", "exchanges": [id, …]}``.
+        "to": …}``, ``{"kind": "pinned", "exchanges": [id, …]}`` or
+        ``{"kind": "pinned", "dataset": id}``.
         """
         body = {"place_id": place_id, "reason": reason} | ({} if source is None else {"source": dict(source)})
         answer = self._transport.send("POST", f"{API}/drift/references", json=body, read_timeout_s=STRICT_TIMEOUT_S)

@@ -58,7 +58,8 @@ def source_text(source: Mapping[str, Any]) -> str:
     if kind == "period":
         return f"the exchanges from {source.get('from')} to {source.get('to')}"
     if kind == "pinned":
-        return f"{source.get('exchanges')} pinned exchanges"
+        named = f" of data set {source['dataset']}" if source.get("dataset") else ""
+        return f"{source.get('exchanges')} pinned exchanges{named}"
     return f"the first {source.get('exchanges')} exchanges"
 
 

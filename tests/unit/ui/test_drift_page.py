@@ -121,6 +121,7 @@ class TestWords:
 
     def test_a_reference_says_what_it_is_made_of(self) -> None:
         assert source_text({"kind": "pinned", "exchanges": 64}) == "64 pinned exchanges"
+        assert source_text({"kind": "pinned", "exchanges": 64, "dataset": "d-1"}).endswith("of data set d-1")
         assert source_text({"kind": "period", "from": "a", "to": "b"}) == "the exchanges from a to b"
 
     def test_a_number_is_told_by_its_median(self) -> None:

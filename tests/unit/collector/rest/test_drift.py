@@ -9,6 +9,7 @@ import orjson
 import pytest
 from sqlalchemy import func, select
 
+from collector.datasets.store import insert_dataset
 from custodes.db.segments import Segment, resolve_segments
 from custodes.db.tables import (
     drift_episode,
@@ -256,6 +257,25 @@ class TestExpectedChange:
         made = propose(server, place, {"kind": "pinned", "exchanges": ids})
         assert made.json()["source"] == {"kind": "pinned", "exchanges": 64}
 
+    def test_a_data_set_is_pinned_by_its_id(self, server: Any) -> None:
+        place = add_place(server)
+        ids = add_exchanges(server, 64)
+        made_of = [(bytes.fromhex(one[:32]), bytes.fromhex(one[32:])) for one in ids]
+        for project, name in (("default", "d-1"), ("other", "d-2")):
+            manifest = {"id": name, "author": "ann", "format": "sft", "rows": 65, "sha256": "0" * 64}
+            with server.database.write() as tx:
+                # A row twice: an exchange counts once.
+                insert_dataset(tx, project, manifest, [*made_of, made_of[0]], 1)
+        made = propose(server, place, {"kind": "pinned", "dataset": "d-1"})
+        assert made.json()["source"] == {"kind": "pinned", "exchanges": 64, "dataset": "d-1"}
+        with server.database.read() as tx:
+            stored = tx.execute(select(drift_reference.c.source).where(drift_reference.c.version == 2)).scalar_one()
+            rows = list(tx.execute(select(span.c.id).order_by(span.c.id)).scalars())
+        assert sorted(orjson.loads(stored)["spans"]) == rows
+        # Data sets of other projects are not there.
+        unknown = propose(server, place, {"kind": "pinned", "dataset": "d-2"})
+        assert (unknown.status_code, "no data set d-2" in unknown.json()["detail"]) == (400, True)
+
     @pytest.mark.parametrize(
         "source",
         [
@@ -265,6 +285,8 @@ class TestExpectedChange:
             {"kind": "first", "from": "now-1h"},
             {"kind": "pinned"},
             {"kind": "first", "exchanges": []},
+            {"kind": "first", "dataset": "d-1"},
+            {"kind": "pinned", "dataset": "d-1", "exchanges": ["ab" * 24]},
         ],
     )
     def test_a_mistake_is_a_400(self, local_server: Any, source: dict[str, Any]) -> None:
