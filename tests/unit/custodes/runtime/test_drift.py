@@ -24,17 +24,15 @@ from custodes.db.tables import (
     drift_place,
     drift_point,
     drift_reference,
-    drift_report,
     exchange,
     incident,
 )
-from custodes.kernel.clock import DAY_NS, MINUTE_NS
+from custodes.kernel.clock import MINUTE_NS
 from custodes.kernel.metrics import Metrics
 from custodes.kernel.settings import Settings
 from custodes.kernel.settings_drift import DriftSettings
 from custodes.runtime.drift import DriftHook, alpha_of
 from custodes.runtime.drift_watch import DriftReport, WatchDrift
-from custodes.runtime.store_drift_retention import MOST_MINUTES, delete_course
 from custodes.runtime.store_outcomes import Pair
 from detectors.drift.packing import pack
 from policies.hooks.endpoint_store import Endpoint, insert_endpoint
@@ -339,13 +337,9 @@ class TestBadInput:
     ) -> None:
         fold(make_pairs(2, 20, segment_id=watching, batch=2))
         older = pack("reference" if kept == "fit" else "embedding-monitor", {}, {})
+        prompts = update(drift_monitor).where(drift_monitor.c.name == "prompt").values(body=older, mark=b"y" * 16)
         with database.write() as tx:
-            if kept == "fit":
-                tx.execute(update(drift_fit).values(body=older))
-            else:
-                tx.execute(
-                    update(drift_monitor).where(drift_monitor.c.name == "prompt").values(body=older, mark=b"y" * 16)
-                )
+            tx.execute(update(drift_fit).values(body=older) if kept == "fit" else prompts)
         begun = count(database, drift_reference)
         fold(make_pairs(3, 20, segment_id=watching, batch=3), worker="upgraded")
         found = monitors(database)["prompt"]
@@ -496,53 +490,6 @@ class TestAlarms:
     def test_another_process_tells_nobody_while_one_leads(self, database: Database, drifted: int) -> None:
         assert watch_of(database).run_at(NOW_NS).told == 1
         assert watch_of(database, owner="other").run_at(NOW_NS) == DriftReport()
-
-    def test_what_is_older_than_is_kept_is_forgotten(self, database: Database, fold: Fold, drifted: int) -> None:
-        watch = watch_of(database, keep_days=30)
-        watch.run_at(NOW_NS)
-        for batch in range(4, 10):
-            fold(make_pairs(batch, 200, segment_id=drifted, batch=batch), store=False)
-        assert watch.run_at(NOW_NS + 9 * MINUTE_NS) == DriftReport(ended=1)
-        report = {"id": "r", "project_id": "default", "monitor_id": 1, "state": "failed", "requested_by": "ann"}
-        with database.write() as tx:
-            tx.execute(drift_report.insert().values(**report, created_ns=NOW_NS))
-            # A version that was replaced; what holds now stays, however old.
-            replaced = {"project_id": "default", "place_id": 1, "version": 9, "state": "superseded", "source": b"{}"}
-            tx.execute(drift_reference.insert().values(
-                **replaced, id="old", reason="before", requested_by="ann", created_ns=NOW_NS))  # fmt: skip
-            tx.execute(drift_fit.insert().values(
-                reference_id="old", name="prompt", maker="e", body=b"", digest="", rows=0, spans=b"", at_ns=NOW_NS,
-            ))  # fmt: skip
-        kept = [count(database, table) for table in (drift_point, drift_episode, drift_report, drift_fit)]
-        assert (kept[0] > 0, kept[1:]) == (True, [1, 1, 3])
-        # Nothing is old yet.
-        watch.run_at(NOW_NS + 29 * DAY_NS)
-        assert [count(database, table) for table in (drift_point, drift_episode, drift_report, drift_fit)] == kept
-        # Within the hour nobody looks again.
-        watch.run_at(NOW_NS + 29 * DAY_NS + MINUTE_NS)
-        watch.run_at(NOW_NS + 31 * DAY_NS)
-        assert [count(database, table) for table in (drift_point, drift_episode, drift_report, drift_fit)] == [
-            0,
-            0,
-            0,
-            2,
-        ]
-        assert count(database, drift_reference) == 2
-
-    def test_the_course_is_forgotten_thirty_days_at_a_time(self, database: Database, watching: int) -> None:
-        number = monitors(database)["prompt"].id
-        minutes = range(0, 4 * MOST_MINUTES, MOST_MINUTES // 2)
-        with database.write() as tx:
-            for minute in minutes:
-                tx.execute(drift_point.insert().values(
-                    monitor_id=number, minute=minute, project_id="default", seen=1, statistic=0.0, threshold=1.0,
-                    alarms=0,
-                ))  # fmt: skip
-        gone = []
-        for _ in range(4):
-            with database.write() as tx:
-                gone.append(delete_course(tx, number, 2 * MOST_MINUTES + 1))
-        assert gone == [2, 2, 1, 0]
 
     def test_the_names_behind_old_numbers_are_forgotten(self, database: Database, fold: Fold, watching: int) -> None:
         for batch in range(2, 12):
