@@ -2,7 +2,7 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
-from detectors.drift.directions import Teacher
+from detectors.drift.directions import Learner, Teacher
 from detectors.drift.fourier import FEATURE_SCALE, draw_features
 from detectors.drift.projection import fit_projection
 from detectors.drift.reference import Reference, build_reference, reference_from_bytes
@@ -93,14 +93,14 @@ class TestFourierFeatures:
 
 class TestTeacher:
     @pytest.mark.parametrize("learner", ["classifier", "witness"])
-    def test_it_points_from_usual_to_recent(self, reference: Reference, learner: str) -> None:
+    def test_it_points_from_usual_to_recent(self, reference: Reference, learner: Learner) -> None:
         teacher = Teacher(reference)
         moved = reference.held.copy()
         moved[:, 0] += 6000
         inputs = moved if learner == "classifier" else reference.features.apply(moved)
-        name = "classifier" if learner == "classifier" else "witness"
-        direction = teacher.learn(name, inputs.mean(axis=0), len(inputs), teacher.means[name], teacher.rows)  # type: ignore[arg-type]
-        assert direction.standard_scores(inputs).mean() > direction.standard_scores(teacher.held[name]).mean() + 0.5
+        direction = teacher.learn(learner, inputs.mean(axis=0), len(inputs), teacher.means[learner], teacher.rows)
+        held = teacher.held[learner]
+        assert direction.standard_scores(inputs).mean() > direction.standard_scores(held).mean() + 0.5
 
     def test_it_learns_from_whole_embeddings_what_no_direction_of_the_reference_shows(self) -> None:
         # Rows vary in two of forty dimensions and a little in all; what is new moves a little along twenty others.
