@@ -191,11 +191,15 @@ def _message(node: object, role: str) -> Message:
     plain = flat.get("content")
     if len(flat) == len(("role", "content")) and isinstance(plain, str) and plain and flat.get("role") in _PLAIN_ROLES:
         return text_message(flat["role"], plain)
-    contents = [_content(one) for one in numbered(flat.get("contents"))]
+    calls = [_tool_call(one) for one in numbered(flat.get("tool_calls"))]
+    nodes = numbered(flat.get("contents"))
+    contents = [_content(one) for one in nodes if not _is_call_content(one)]
+    # Anthropic's instrumentation lists calls among the contents too, where their order shows.
+    calls = calls or [_tool_call(one) for one in nodes if _is_call_content(one)]
     shaped: dict[str, Any] = {
         "role": flat.get("role") or role,
         "content": contents or (plain if isinstance(plain, str) else None),
-        "tool_calls": [_tool_call(one) for one in numbered(flat.get("tool_calls"))],
+        "tool_calls": calls,
         "name": flat.get("name"),
     }
     if isinstance(flat.get("tool_call_id"), str):
@@ -216,6 +220,11 @@ def _content(node: object) -> dict[str, Any]:
             uri = inner.get("url") if isinstance(inner, dict) else inner
             return {"type": "uri", "modality": modality, "uri": uri}
     return {**content, "type": kind if isinstance(kind, str) else "generic"}
+
+
+def _is_call_content(node: object) -> bool:
+    """Return whether one of the contents is a tool call, written beside the content's type as calls of messages are."""
+    return isinstance(node, dict) and isinstance(node.get("tool_call"), dict)
 
 
 def _tool_call(node: object) -> dict[str, Any]:

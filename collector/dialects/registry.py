@@ -7,6 +7,7 @@ last, so that they fill what the others left open.
 from __future__ import annotations
 
 from collector.dialects import (
+    anthropic_sdk,
     claude_code,
     cloudflare,
     custodes,
@@ -19,6 +20,7 @@ from collector.dialects import (
     litellm,
     livekit,
     logfire,
+    logfire_agents,
     mlflow,
     openinference,
     openlit,
@@ -53,11 +55,13 @@ DIALECTS: tuple[Dialect, ...] = (
     livekit.DIALECT,
     voltagent.DIALECT,
     claude_code.DIALECT,
+    anthropic_sdk.DIALECT,
     genkit.DIALECT,
     openinference.DIALECT,
     langfuse.DIALECT,
     mlflow.DIALECT,
     langsmith.DIALECT,
+    logfire_agents.DIALECT,
     logfire.DIALECT,
     pydantic_ai.DIALECT,
     openlit.DIALECT,

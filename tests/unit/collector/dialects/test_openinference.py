@@ -106,6 +106,25 @@ class TestMessages:
     def test_a_chain_is_no_call_whatever_else_it_names(self, read: Read) -> None:
         assert not read("CHAIN", {"gen_ai.operation.name": "chat", "gen_ai.request.model": "gpt"}).is_exchange
 
+    @pytest.mark.parametrize("listed_too", [True, False])
+    def test_calls_among_the_contents_are_read_once(self, read: Read, listed_too: bool) -> None:
+        """As openinference-instrumentation-anthropic 3.1.0 sends them."""
+        message = "llm.output_messages.0.message."
+        call = {"id": "toolu_1", "function.name": "look_up_hours", "function.arguments": '{"place": "warehouse"}'}
+        attributes = {
+            message + "role": "assistant",
+            message + "contents.0.message_content.type": "text",
+            message + "contents.0.message_content.text": "Let me look.",
+            message + "contents.1.message_content.type": "tool_use",
+            **{f"{message}contents.1.tool_call.{name}": value for name, value in call.items()},
+        }
+        if listed_too:
+            attributes |= {f"{message}tool_calls.0.tool_call.{name}": value for name, value in call.items()}
+        assert read("LLM", attributes).output_messages[0]["parts"] == [
+            {"type": "text", "content": "Let me look."},
+            {"type": "tool_call", "id": "toolu_1", "name": "look_up_hours", "arguments": {"place": "warehouse"}},
+        ]
+
     def test_a_tool_s_answer_names_its_call(self, read: Read) -> None:
         prefix = "llm.input_messages.0.message."
         attributes = {prefix + "role": "tool", prefix + "content": "42", prefix + "tool_call_id": "c1"}
