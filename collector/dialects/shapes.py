@@ -17,6 +17,8 @@ from collector.dialects.span import Message
 _SPOKEN_ROLES = ("user", "assistant", "system")
 _MESSAGE_KEYS = frozenset({"role", "parts", "finish_reason"})
 _PLAIN_ROLES = frozenset({"user", "assistant", "system", "tool"})
+# What OpenLLMetry writes for the chunks that LangChain joins to one message.
+_NO_ROLE = "unknown"
 _ROLES = {
     "human": "user",
     "humanmessage": "user",
@@ -177,7 +179,7 @@ def _messages_of_choices(choices: list[Any], role: str) -> list[Message]:
 
 def _message(value: dict[str, Any], role: str) -> Message:
     own_role = value.get("role")
-    if isinstance(own_role, str) and own_role:
+    if isinstance(own_role, str) and own_role and own_role != _NO_ROLE:
         role = own_role
     if role not in _PLAIN_ROLES:
         role = _ROLES.get(role.lower(), role.lower())

@@ -6,10 +6,11 @@ the point where they were set, so they reach the calls themselves. Source: trace
 
 from __future__ import annotations
 
+from collector.dialects.documents import read_documents
 from collector.dialects.messages import decode_json, read_call_messages, text_message
 from collector.dialects.reading import Dialect, Reading, Shape, first_text
-from collector.dialects.span import Message
-from collector.otlp.spans import RawSpan, Value
+from collector.dialects.span import Document, Message
+from collector.otlp.spans import Attributes, RawSpan, Value
 
 KIND = "traceloop.span.kind"
 OPERATIONS_BY_KIND = {
@@ -19,7 +20,12 @@ OPERATIONS_BY_KIND = {
     "tool": "execute_tool",
     "unknown": "span",
 }
-INPUT, OUTPUT = "traceloop.entity.input", "traceloop.entity.output"
+# LangChain's and LangGraph's instrumentation writes both names of each.
+INPUT = ("traceloop.entity.input", "gen_ai.task.input")
+OUTPUT = ("traceloop.entity.output", "gen_ai.task.output")
+OPERATION = "gen_ai.operation.name"
+RETRIEVAL = "vector_db_retrieve"
+"""What LangChain's retrievers call their operation, on spans of the kind ``task``."""
 _PROPERTIES = "traceloop.association.properties."
 SESSION = tuple(
     _PROPERTIES + name for name in ("session_id", "session.id", "sessionId", "conversation_id", "thread_id", "chat_id")
@@ -33,17 +39,26 @@ def detect(shape: Shape) -> bool:
 
 
 def read(span: RawSpan) -> Reading:
-    """Return the span's kind, its input and output, and whose conversation it belongs to."""
+    """Return the span's kind, its input and output or what it retrieved, and whose conversation it belongs to."""
     attributes = span.attributes
     kind = attributes.get(KIND)
-    given, returned = attributes.get(INPUT), attributes.get(OUTPUT)
+    given, returned = (_first_given(attributes, names) for names in (INPUT, OUTPUT))
+    operation = OPERATIONS_BY_KIND.get(kind) if isinstance(kind, str) else None
+    documents: list[Document] = []
+    if attributes.get(OPERATION) == RETRIEVAL:
+        operation, documents = "retrieval", read_documents(returned)
     return Reading(
-        operation=OPERATIONS_BY_KIND.get(kind) if isinstance(kind, str) else None,
+        operation=operation,
         input_messages=_messages(given, "user"),
-        output_messages=_messages(returned, "assistant"),
+        output_messages=None if documents else _messages(returned, "assistant"),
+        retrieved_documents=documents or None,
         session_id=first_text(attributes, SESSION),
         user_id=first_text(attributes, USER),
     )
+
+
+def _first_given(attributes: Attributes, names: tuple[str, ...]) -> Value:
+    return next((attributes[name] for name in names if attributes.get(name) is not None), None)
 
 
 def _messages(value: Value, role: str) -> list[Message] | None:
@@ -56,4 +71,4 @@ def _messages(value: Value, role: str) -> list[Message] | None:
     return read_call_messages(decoded, role) or None
 
 
-DIALECT = Dialect("traceloop", detect, read, consumed=frozenset({INPUT, OUTPUT}))
+DIALECT = Dialect("traceloop", detect, read, consumed=frozenset({*INPUT, *OUTPUT}))

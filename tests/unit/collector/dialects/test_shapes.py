@@ -89,6 +89,12 @@ class TestResponses:
         assert response_of(value) == "hi"
         assert response_of(json.dumps(value)) == "hi"
 
+    @pytest.mark.parametrize("side", ["user", "assistant"])
+    def test_an_unknown_role_is_that_of_the_side(self, side: str) -> None:
+        """OpenLLMetry writes it for the chunks that LangChain joins to one message."""
+        said = '[{"role": "unknown", "parts": [{"type": "text", "content": "At nine."}]}]'
+        assert read_json_messages(said, side)[0]["role"] == side
+
     def test_calls_beside_messages_are_kept(self) -> None:
         call: Any = {"type": "function_call", "call_id": "c", "name": "find", "arguments": "{}"}
         answer: Any = {"type": "function_call_output", "call_id": "c", "output": "42"}

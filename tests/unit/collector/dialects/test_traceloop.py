@@ -69,6 +69,31 @@ class TestEntities:
         assert extract_exchange(span.input_messages, [], []).unreadable == {"prompt"}
 
 
+class TestRetrieval:
+    def test_what_a_retriever_of_langchain_s_found_is_documents(self, read: Read) -> None:
+        """As opentelemetry-instrumentation-langchain 0.62.4 sends it."""
+        found = {
+            "documents": [{"page_content": "Gate four.", "metadata": {}}, {"page_content": "At nine."}],
+            "count": 2,
+        }
+        attributes = {
+            "traceloop.span.kind": "task",
+            "gen_ai.operation.name": "vector_db_retrieve",
+            "gen_ai.provider.name": "langchain",
+            **dict.fromkeys(("traceloop.entity.input", "gen_ai.task.input"), '{"query": "When?", "tags": []}'),
+            **dict.fromkeys(("traceloop.entity.output", "gen_ai.task.output"), json.dumps(found)),
+        }
+        span = read(attributes, scope="opentelemetry.instrumentation.langchain")
+        assert (span.operation, span.is_exchange) == ("retrieval", False)
+        assert [one["content"] for one in span.retrieved_documents] == ["Gate four.", "At nine."]
+        assert "Gate four." not in json.dumps([span.attributes, span.output_messages])
+
+    def test_the_newer_names_stand_in_for_the_older(self, read: Read) -> None:
+        span = read({"traceloop.span.kind": "task", "gen_ai.task.input": '"asked"', "gen_ai.task.output": '"told"'})
+        said = [message["parts"][0]["content"] for message in (*span.input_messages, *span.output_messages)]
+        assert said == ["asked", "told"]
+
+
 class TestAssociations:
     @pytest.mark.parametrize(
         "session", ["session_id", "session.id", "sessionId", "conversation_id", "thread_id", "chat_id"]
