@@ -54,6 +54,8 @@ _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
 # Gives back vectors, which are not kept.
 _EMBEDDINGS = "embeddings"
+# What the wrapper for JavaScript names an embedding, whose type it says to be a generation.
+_EMBEDDING_NAMES = ("OpenAI.embeddings",)
 
 
 def detect(shape: Shape) -> bool:
@@ -71,6 +73,8 @@ def read(span: RawSpan) -> Reading:
     attributes = span.attributes
     kind = attributes.get(TYPE)
     operation = OPERATIONS_BY_TYPE.get(kind, "span") if isinstance(kind, str) else None
+    if operation == "chat" and span.name in _EMBEDDING_NAMES:
+        operation = _EMBEDDINGS
     usage, cost = parse_json(attributes.get(USAGE)), parse_json(attributes.get(COST))
     output = attributes.get(OUTPUT)
     documents = read_documents(output) if operation == "retrieval" else []

@@ -26,7 +26,7 @@ def read(raw_span: Callable[..., RawSpan]) -> Read:
     """Normalise an observation of this type with these attributes (dots as double underscores)."""
 
     def run(kind: str | None = "generation", /, scope: str = "langfuse-sdk", **named: Any) -> NormalSpan:
-        fields = {name: named.pop(name) for name in ("resource", "start_ns", "events") if name in named}
+        fields = {name: named.pop(name) for name in ("resource", "start_ns", "events", "name") if name in named}
         attributes = {AT + name.replace("__", "."): value for name, value in named.items()}
         if kind is not None:
             attributes[AT + "type"] = kind
@@ -57,6 +57,12 @@ class TestTypes:
         span = read(kind, input="hello", output="hi")
         assert (span.operation, span.is_exchange, span.dialect) == (operation, operation == "chat", "langfuse")
         assert (AT + "input") not in span.attributes
+
+    def test_what_the_wrapper_for_javascript_names_an_embedding_is_one(self, read: Read) -> None:
+        """As @langfuse/openai 5.11.1 sends it: a generation without an answer."""
+        span = read(name="OpenAI.embeddings", input="When does the warehouse open?", output="")
+        assert (span.operation, span.is_exchange) == ("embeddings", False)
+        assert read(name="OpenAI.chat", input="hello", output="hi").is_exchange
 
     def test_the_type_wins_over_what_the_conventions_say(self, raw_span: Callable[..., RawSpan]) -> None:
         attributes = {AT + "type": "agent", "gen_ai.operation.name": "chat", "gen_ai.request.model": "gpt"}
