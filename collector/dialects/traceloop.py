@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collector.dialects.documents import read_documents
 from collector.dialects.messages import decode_json, read_call_messages, text_message
-from collector.dialects.reading import Dialect, Reading, Shape, first_text
+from collector.dialects.reading import Dialect, Reading, Shape, first_text, parse_json
 from collector.dialects.span import Document, Message
 from collector.otlp.spans import Attributes, RawSpan, Value
 
@@ -47,6 +47,7 @@ def read(span: RawSpan) -> Reading:
     documents: list[Document] = []
     if attributes.get(OPERATION) == RETRIEVAL:
         operation, documents = "retrieval", read_documents(returned)
+        given = _query(given)
     return Reading(
         operation=operation,
         input_messages=_messages(given, "user"),
@@ -55,6 +56,13 @@ def read(span: RawSpan) -> Reading:
         session_id=first_text(attributes, SESSION),
         user_id=first_text(attributes, USER),
     )
+
+
+def _query(given: Value) -> Value:
+    """Return what a retriever was asked, without the names and tags that LangChain hands over beside it."""
+    arguments = parse_json(given)
+    query = arguments.get("query") if isinstance(arguments, dict) else None
+    return query if isinstance(query, str) else given
 
 
 def _first_given(attributes: Attributes, names: tuple[str, ...]) -> Value:

@@ -40,6 +40,20 @@ LANGCHAIN: dict[str, Any] = {"dialect": "openinference", "provider": "openai", "
 OPENLIT: dict[str, Any] = {"dialect": "openlit", "provider": "openai", "user": "u-7"}
 GENAI: dict[str, Any] = {"dialect": "otel_genai", "provider": "openai"}
 LLAMA_INDEX: dict[str, Any] = {**LANGCHAIN, "model": ASKED}
+AGENTS: dict[str, Any] = {
+    "dialect": "openinference",
+    "provider": "openai",
+    "model": ASKED,
+    "reasons": [],
+    "session": "s-42",
+    "user": "u-7",
+}
+OPENLLMETRY_LANGCHAIN: dict[str, Any] = {
+    "dialect": "openllmetry",
+    "provider": "openai",
+    "session": "s-42",
+    "user": "u-7",
+}
 
 EXCHANGES: dict[str, dict[str, Any]] = {
     "openllmetry-0.54.0-chat": OPENLLMETRY,
@@ -76,6 +90,11 @@ EXCHANGES: dict[str, dict[str, Any]] = {
     "genai-langchain-1.3b0-stream": {**GENAI, "streamed": True},
     "genai-langchain-1.3b0-retrieval": GENAI,
     "openllmetry-0.62.4-chroma-retrieval": {**OPENLLMETRY, "user": None},
+    "openinference-agents-2.6.0-chat": AGENTS,
+    "logfire-agents-5.4.0-chat": {**AGENTS, "dialect": "logfire", "session": None, "user": None},
+    "openllmetry-langchain-0.62.4-chat": OPENLLMETRY_LANGCHAIN,
+    "openllmetry-langchain-0.62.4-stream": {**OPENLLMETRY_LANGCHAIN, "model": ASKED},
+    "openllmetry-langchain-0.62.4-retrieval": OPENLLMETRY_LANGCHAIN,
     "openinference-llama-index-4.6.1-stream": {**LLAMA_INDEX, "streamed": True, "tokens": (None, None)},
 }
 TOOL_CALLS: dict[str, tuple[str, str | None]] = {
@@ -91,6 +110,8 @@ TOOL_CALLS: dict[str, tuple[str, str | None]] = {
     "openinference-0.1.66-tools": ("tool_calls", "u-7"),
     "openlit-1.45.0-tools": ("tool_calls", "u-7"),
     "openinference-langchain-0.1.80-tools": ("tool_calls", "u-7"),
+    "openinference-agents-2.6.0-tools": ("", "u-7"),
+    "logfire-agents-5.4.0-tools": ("", None),
 }
 RETRIEVALS = {
     "langfuse-5.0.4-retrieval": "langfuse",
@@ -100,6 +121,7 @@ RETRIEVALS = {
     "openinference-llama-index-4.6.1-retrieval": "openinference",
     "openinference-0.1.66-retrieval": "openinference",
     "openllmetry-0.62.4-chroma-retrieval": "openllmetry",
+    "openllmetry-langchain-0.62.4-retrieval": "openllmetry",
 }
 OTHERS = {
     "traceloop-0.62.4-chat": {"invoke_workflow", "span", "execute_tool"},
@@ -111,6 +133,9 @@ OTHERS = {
     "openinference-llama-index-4.6.1-chat": {"span"},
     "openinference-llama-index-4.6.1-retrieval": {"retrieval", "span"},
     "genai-langchain-1.3b0-retrieval": {"retrieval", "invoke_workflow"},
+    "openllmetry-langchain-0.62.4-retrieval": {"retrieval", "span", "invoke_workflow"},
+    "openinference-agents-2.6.0-tools": {"invoke_agent", "execute_tool", "span"},
+    "logfire-agents-5.4.0-tools": {"invoke_workflow", "invoke_agent", "execute_tool", "span"},
 }
 
 
