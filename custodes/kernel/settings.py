@@ -149,6 +149,15 @@ class IngestSettings(_Section):
     )
     max_future_s: int = Field(default=86_400, ge=0, description="A span that starts further in the future is rejected.")
     body_timeout_s: float = Field(default=30.0, gt=0, description="Seconds a client may take to send its body.")
+    degraded_share: float = Field(
+        default=0.05, ge=0, le=1, description="Share of refused spans at which ingest.degraded is told; 0 never."
+    )
+    degraded_lag_s: float = Field(
+        default=600.0, ge=0, description="Seconds an exchange may wait for its scores until that is told; 0 for ever."
+    )
+    degraded_endpoints: tuple[str, ...] = Field(
+        default=(), description='Endpoints that get ingest.degraded, e.g. ["oncall"]; empty means all of the project.'
+    )
 
 
 class PrivacySettings(_Section):

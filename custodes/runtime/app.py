@@ -41,6 +41,7 @@ from custodes.runtime.fairness import FairnessHook
 from custodes.runtime.fairness_probes import ProbeFairness
 from custodes.runtime.fairness_watch import WatchFairness
 from custodes.runtime.heartbeat import live_workers
+from custodes.runtime.ingest_health import CHECK_EVERY_S, WatchIngest
 from custodes.runtime.jobs import Job, Jobs
 from custodes.runtime.models import find_configured_devices, load_configured_profile
 from custodes.runtime.schema import prepare_schema
@@ -217,6 +218,7 @@ def _build_jobs(
             Job("actions", act.run, settings.action.poll_s),
             Job("audit", sequence.run, settings.audit.checkpoint_s),
             Job("audit-announce", announce.run, settings.audit.announce_s),
+            Job("ingest-health", WatchIngest(database, settings, clock, owner).run, CHECK_EVERY_S),
             Job("gauges", lambda: measure_queues(database, metrics, clock), 5.0),
         ],
         metrics,

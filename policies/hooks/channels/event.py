@@ -21,6 +21,7 @@ HEADLINES: Mapping[str, str] = {
     "action.verified": "Action verified",
     "review.requested": "Review requested",
     "audit.checkpoint": "Audit checkpoint",
+    "ingest.degraded": "Intake degraded",
     TEST_EVENT: "Test message",
 }
 _PLACES = ("service", "environment", "deployment", "model", "outcome")
