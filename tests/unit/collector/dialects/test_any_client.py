@@ -58,7 +58,7 @@ CLIENTS: dict[str, tuple[str, list[str]]] = {
     ),
     "traceloop": (
         "traceloop.tracer",
-        [traceloop.KIND, traceloop.INPUT, traceloop.OUTPUT, *traceloop.SESSION, *traceloop.USER],
+        [traceloop.KIND, *traceloop.INPUT, *traceloop.OUTPUT, *traceloop.SESSION, *traceloop.USER],
     ),
 }  # fmt: skip
 TEXTS = st.sampled_from(
