@@ -61,7 +61,12 @@ class RealMlflow:
     def stop(self) -> None:
         self._client.close()
         self._process.terminate()
-        self._process.wait(20)
+        try:
+            self._process.wait(30)
+        except subprocess.TimeoutExpired:
+            # It has nothing left that is needed.
+            self._process.kill()
+            self._process.wait()
 
     def _post(self, path: str, **body: Any) -> None:
         self._client.post(f"/{path}", json=body).raise_for_status()
