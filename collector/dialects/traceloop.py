@@ -26,6 +26,10 @@ OUTPUT = ("traceloop.entity.output", "gen_ai.task.output")
 OPERATION = "gen_ai.operation.name"
 RETRIEVAL = "vector_db_retrieve"
 """What LangChain's retrievers call their operation, on spans of the kind ``task``."""
+NAME = "traceloop.entity.name"
+_LLAMA_INDEX = "opentelemetry.instrumentation.llamaindex"
+_RETRIEVERS = ("Retriever.task", "Retriever.workflow")
+_QUERIES = ("query", "query_bundle", "str_or_query_bundle")
 _PROPERTIES = "traceloop.association.properties."
 SESSION = tuple(
     _PROPERTIES + name for name in ("session_id", "session.id", "sessionId", "conversation_id", "thread_id", "chat_id")
@@ -45,8 +49,8 @@ def read(span: RawSpan) -> Reading:
     given, returned = (_first_given(attributes, names) for names in (INPUT, OUTPUT))
     operation = OPERATIONS_BY_KIND.get(kind) if isinstance(kind, str) else None
     documents: list[Document] = []
-    if attributes.get(OPERATION) == RETRIEVAL:
-        operation, documents = "retrieval", read_documents(returned)
+    if _retrieves(span):
+        operation, documents = "retrieval", _read_nodes(returned)
         given = _query(given)
     return Reading(
         operation=operation,
@@ -58,11 +62,29 @@ def read(span: RawSpan) -> Reading:
     )
 
 
+def _retrieves(span: RawSpan) -> bool:
+    """Return whether a retriever of LangChain's or LlamaIndex's made the span; of the latter only its name tells."""
+    if span.attributes.get(OPERATION) == RETRIEVAL:
+        return True
+    name = span.attributes.get(NAME)
+    return span.scope == _LLAMA_INDEX and isinstance(name, str) and name.endswith(_RETRIEVERS)
+
+
+def _read_nodes(returned: Value) -> list[Document]:
+    """Return what was found: an object with documents, or LlamaIndex's list of nodes, each of them JSON in itself."""
+    found = parse_json(returned)
+    return read_documents([parse_json(one) for one in found] if isinstance(found, list) else returned)
+
+
 def _query(given: Value) -> Value:
-    """Return what a retriever was asked, without the names and tags that LangChain hands over beside it."""
+    """Return what a retriever was asked, without the names and tags that are handed over beside it."""
     arguments = parse_json(given)
-    query = arguments.get("query") if isinstance(arguments, dict) else None
-    return query if isinstance(query, str) else given
+    for name in _QUERIES if isinstance(arguments, dict) else ():
+        query = arguments.get(name)
+        text = query.get("query_str") if isinstance(query, dict) else query
+        if isinstance(text, str):
+            return text
+    return given
 
 
 def _first_given(attributes: Attributes, names: tuple[str, ...]) -> Value:

@@ -88,6 +88,26 @@ class TestRetrieval:
         assert [one["content"] for one in span.retrieved_documents] == ["Gate four.", "At nine."]
         assert "Gate four." not in json.dumps([span.attributes, span.output_messages])
 
+    @pytest.mark.parametrize("argument", ["query_bundle", "str_or_query_bundle"])
+    def test_what_a_retriever_of_llama_index_s_found_is_documents(self, read: Read, argument: str) -> None:
+        """As opentelemetry-instrumentation-llamaindex sends it: nodes that are JSON inside JSON."""
+        texts = {"n-1": "Gate four.", "n-2": "At nine."}
+        nodes = [{"node": {"id_": name, "text": text}, "score": 0.5} for name, text in texts.items()]
+        attributes = {
+            "traceloop.span.kind": "task",
+            "traceloop.entity.name": "VectorIndexRetriever.task",
+            "traceloop.entity.input": json.dumps({argument: {"query_str": "When?", "image_path": None}}),
+            "traceloop.entity.output": json.dumps([json.dumps(node) for node in nodes]),
+        }
+        span = read(attributes, scope="opentelemetry.instrumentation.llamaindex")
+        assert span.operation == "retrieval"
+        assert [(one["id"], one["content"]) for one in span.retrieved_documents] == [
+            ("n-1", "Gate four."),
+            ("n-2", "At nine."),
+        ]
+        assert extract_exchange(span.input_messages, [], []).prompt == "When?"
+        assert read(attributes, scope="application").operation == "span"
+
     def test_the_newer_names_stand_in_for_the_older(self, read: Read) -> None:
         span = read({"traceloop.span.kind": "task", "gen_ai.task.input": '"asked"', "gen_ai.task.output": '"told"'})
         said = [message["parts"][0]["content"] for message in (*span.input_messages, *span.output_messages)]
