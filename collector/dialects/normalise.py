@@ -199,7 +199,10 @@ def _to_normal(raw: RawSpan, plan: _Plan, origin: _Origin, readings: Sequence[Re
         merged.finish_reasons or [],
         merged.ttft_ms,
         plan.dialect,
-        _count_dropped(raw, plan, bool(documents if operation == "retrieval" else inputs and outputs)),
+        # Most spans have no events, and lost none.
+        _count_dropped(raw, plan, bool(documents if operation == "retrieval" else inputs and outputs))
+        if raw.events or raw.dropped_events
+        else raw.dropped_attributes,
         _kept_attributes(raw, plan, origin),
         _kept_events(raw, plan.dropped_events) if raw.events else [],
         operation in EXCHANGES,

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
+from functools import lru_cache
 from typing import Any
 
 from collector.dialects.documents import MAX_DOCUMENTS, read_documents
@@ -19,6 +20,7 @@ NAMES = ("gen_ai.tool.name", "tool.name", "tool_name", "ai.toolCall.name", "trac
 RESULT = "gen_ai.tool.call.result"
 _DATASTORE = "datastore"
 _WORD = re.compile(r"[A-Z]?[a-z]+|[A-Z]+(?![a-z])")
+_LONGEST_NAME = 256
 _LOOKING_UP = frozenset({"retrieve", "retriever", "retrieval", "search", "knowledge", "kb", "rag", "lookup"})
 
 
@@ -27,7 +29,7 @@ def looks_up(attributes: Mapping[str, Any]) -> bool:
     if attributes.get(TYPE) == _DATASTORE:
         return True
     names = (attributes.get(key) for key in NAMES)
-    return any(isinstance(name, str) and not _LOOKING_UP.isdisjoint(_words(name)) for name in names)
+    return any(isinstance(name, str) and _says_so(name[:_LONGEST_NAME]) for name in names)
 
 
 def read_tool_documents(attributes: Mapping[str, Any], outputs: Sequence[Message]) -> list[Document]:
@@ -38,8 +40,9 @@ def read_tool_documents(attributes: Mapping[str, Any], outputs: Sequence[Message
     return said[:MAX_DOCUMENTS]
 
 
-def _words(name: str) -> set[str]:
-    return {word.lower() for word in _WORD.findall(name[:256])}
+@lru_cache(maxsize=1_024)
+def _says_so(name: str) -> bool:
+    return any(word.lower() in _LOOKING_UP for word in _WORD.findall(name))
 
 
 def _read_part(part: Mapping[str, Any]) -> list[Document]:
